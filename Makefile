@@ -1,0 +1,107 @@
+# fxplatform/Makefile
+#
+# Two groups of targets.  "demo", "demo-stop", "check" and their relatives start
+# on a machine that has nothing but git and make: they are scripts which
+# install what is missing and then call the second group.  Everything else is
+# plain PGXS, honours PG_CONFIG and DESTDIR, and installs nothing by apt.
+
+ONE_COMMAND = check demo demo-stop bench check-clean
+
+ifneq ($(filter $(ONE_COMMAND),$(MAKECMDGOALS)),)
+
+.PHONY: $(ONE_COMMAND)
+
+check demo bench:
+	@./scripts/$@.sh
+
+demo-stop:
+	@./scripts/demo.sh stop
+
+check-clean:
+	rm -rf tmp_run tmp_check demo_run
+
+else
+
+EXTENSION = fxplatform
+MODULE_big = fxplatform
+PG_CONFIG ?= pg_config
+
+# The control file is the only source of the version.  PGXN wants it in
+# META.json too, so that file is compared on every build.
+EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(EXTENSION).control)
+META_VERSIONS := $(shell sed -n '/"meta-spec"/q; s/.*"version": "\(.*\)".*/\1/p' META.json)
+ifneq ($(META_VERSIONS),$(EXTVERSION) $(EXTVERSION))
+$(error META.json does not state version $(EXTVERSION) of $(EXTENSION).control)
+endif
+
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+PGFILEDESC = "fxplatform - database of an FX trading platform"
+PG_CPPFLAGS = -DFXPLATFORM_VERSION=\"$(EXTVERSION)\"
+PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
+	-Wno-missing-field-initializers $(WERROR)
+
+# The extension as it is now, in load order, with the migrations bundled before
+# the last part, which applies them.
+SQL_LAST = sql/99_install.sql
+SQL_PARTS = $(filter-out $(SQL_LAST),$(sort $(wildcard sql/[0-9]*.sql)))
+MIGRATIONS = $(sort $(wildcard migrations/*.sql))
+DATA = $(wildcard sql/upgrade/$(EXTENSION)--*.sql)
+DATA_built = sql/$(EXTENSION)--$(EXTVERSION).sql
+
+# pg_regress reads inputs from test/sql and expected results from expected.
+# It looks in ./sql before test/sql, so a test that shares its name with a
+# file there would run that file instead; refuse such a name.
+REGRESS = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))
+REGRESS_OPTS = --inputdir=test --load-extension=pgcrypto --load-extension=$(EXTENSION)
+
+ISOLATION = $(sort $(patsubst test/isolation/specs/%.spec,%, \
+	$(wildcard test/isolation/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test/isolation --outputdir=. \
+	--load-extension=pgcrypto --load-extension=$(EXTENSION)
+
+TAP_TESTS = 1
+PROVE_TESTS = $(sort $(wildcard test/t/*.pl))
+
+clash := $(filter $(REGRESS),$(basename $(notdir $(wildcard sql/*.sql))) $(ISOLATION))
+ifneq ($(clash),)
+$(error name of a test is also that of a script or of a spec: $(clash))
+endif
+
+EXTRA_CLEAN = tmp_install tmp_instance
+
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+all: $(DATA_built)
+
+$(DATA_built): $(SQL_PARTS) $(SQL_LAST) $(MIGRATIONS) scripts/bundle-migrations.sh $(EXTENSION).control
+	{ cat $(SQL_PARTS) && sh scripts/bundle-migrations.sh migrations && cat $(SQL_LAST); } \
+		> $@.tmp && mv $@.tmp $@
+
+$(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h) $(EXTENSION).control
+
+# pgTAP runs through pg_prove, in a database of its own.
+PGTAP_DB = pgtap_regression
+PG_PROVE ?= pg_prove
+
+.PHONY: localcheck pgtapcheck
+
+# Everything but pgTAP, without root and without a running server.  The setting
+# extension_destdir is Debian's; elsewhere run "make install installcheck".
+localcheck: all
+	rm -rf tmp_install tmp_instance
+	$(MAKE) -s install DESTDIR='$(CURDIR)/tmp_install'
+	{ echo "extension_destdir = '$(CURDIR)/tmp_install'"; \
+	  echo "dynamic_library_path = '$(CURDIR)/tmp_install$(pkglibdir):\$$libdir'"; \
+	} > tmp_install/local.conf
+	TEMP_CONFIG='$(CURDIR)/tmp_install/local.conf' $(MAKE) installcheck \
+		EXTRA_REGRESS_OPTS="--temp-instance=tmp_instance --temp-config=tmp_install/local.conf $(EXTRA_REGRESS_OPTS)"
+
+pgtapcheck:
+	$(bindir)/dropdb --if-exists $(PGTAP_DB)
+	$(bindir)/createdb $(PGTAP_DB)
+	$(bindir)/psql -X -q -v ON_ERROR_STOP=1 -d $(PGTAP_DB) \
+		-c 'CREATE EXTENSION pgtap' -c 'CREATE EXTENSION $(EXTENSION) CASCADE'
+	$(PG_PROVE) -d $(PGTAP_DB) --ext .sql test/pgtap
+
+endif

@@ -1,0 +1,30 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *	  Differences between the supported PostgreSQL majors
+ *
+ * Each wrapper has the shape of the newest major and says why it is there.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FX_COMPAT_H
+#define FX_COMPAT_H
+
+#if PG_VERSION_NUM < 150000
+#error "fxplatform needs PostgreSQL 15 or newer"
+#endif
+
+/* 18 lets a module state its name and version (pg_get_loaded_modules) */
+#if PG_VERSION_NUM >= 180000
+#define FX_MODULE_MAGIC \
+	PG_MODULE_MAGIC_EXT(.name = "fxplatform", .version = FXPLATFORM_VERSION)
+#else
+#define FX_MODULE_MAGIC PG_MODULE_MAGIC
+#endif
+
+/* 16 moved the varlena macros out of postgres.h */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+#endif							/* FX_COMPAT_H */

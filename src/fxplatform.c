@@ -1,0 +1,38 @@
+/*-------------------------------------------------------------------------
+ *
+ * fxplatform.c
+ *	  Loading of the module, and its settings
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/guc.h"
+
+#include "compat.h"
+#include "fxplatform.h"
+
+FX_MODULE_MAGIC;
+
+bool		fx_create_tables = true;
+
+void		_PG_init(void);
+
+/*
+ * Module load callback
+ */
+void
+_PG_init(void)
+{
+	DefineCustomBoolVariable("fxplatform.create_tables",
+							 "Makes CREATE EXTENSION create the tables of the platform.",
+							 "Off leaves them to a dump that is about to be restored.",
+							 &fx_create_tables,
+							 true,
+							 PGC_USERSET,
+							 0,
+							 NULL, NULL, NULL);
+
+	MarkGUCPrefixReserved("fxplatform");
+}

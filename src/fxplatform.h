@@ -1,0 +1,27 @@
+/*-------------------------------------------------------------------------
+ *
+ * fxplatform.h
+ *	  SQLSTATEs and settings shared by all files of fxplatform
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FXPLATFORM_H
+#define FXPLATFORM_H
+
+#if SIZEOF_VOID_P < 8 || !defined(HAVE_INT128)
+#error "fxplatform needs a 64-bit platform whose compiler has 128-bit integers"
+#endif
+
+/*
+ * SQLSTATEs of class "XF", on which callers branch.  The standard keeps
+ * classes that start with 0-4 or A-H for itself, which rules out "FX".
+ * README.md lists them for users; the PL/pgSQL functions use the same codes.
+ */
+#define ERRCODE_FX_RISK_LIMIT_EXCEEDED	MAKE_SQLSTATE('X', 'F', '0', '0', '1')
+#define ERRCODE_FX_TRADING_HALTED		MAKE_SQLSTATE('X', 'F', '0', '0', '2')
+#define ERRCODE_FX_ILLEGAL_TRANSITION	MAKE_SQLSTATE('X', 'F', '0', '0', '3')
+
+/* Whether CREATE EXTENSION makes the tables; defined in fxplatform.c */
+extern bool fx_create_tables;
+
+#endif							/* FXPLATFORM_H */
