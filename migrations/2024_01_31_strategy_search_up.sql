@@ -1,0 +1,2 @@
+-- Full-text search over strategies.  The index is made by the attach script,
+-- because its expression is a function of the extension.

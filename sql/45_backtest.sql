@@ -1,0 +1,129 @@
+
+-- backtests
+
+-- A setting of a backtest's config as a number; the error names the key.
+CREATE FUNCTION config_number(config jsonb, key text)
+RETURNS numeric
+LANGUAGE plpgsql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    value text := config ->> key;
+BEGIN
+    IF value IS NULL THEN
+        RETURN NULL;
+    END IF;
+    IF jsonb_typeof(config -> key) NOT IN ('number', 'string')
+       OR value !~ '^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*$' THEN
+        RAISE EXCEPTION 'config key "%" is not a number', key
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('Its value begins with "%s".', left(value, 32));
+    END IF;
+    RETURN value::numeric;
+END
+$$;
+
+COMMENT ON FUNCTION config_number(jsonb, text)
+    IS 'a key of a JSON configuration as a number, NULL when absent or null; error 22023 when it is something else';
+
+-- Likewise a date: the day of an ISO-8601 date or timestamp, as it is written.
+CREATE FUNCTION config_date(config jsonb, key text)
+RETURNS date
+LANGUAGE plpgsql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    value text := config ->> key;
+    part text[];
+BEGIN
+    IF value IS NULL THEN
+        RETURN NULL;
+    END IF;
+    part := regexp_match(value, '^(\d{4})-(\d{2})-(\d{2})([T ].*)?$');
+    IF part IS NOT NULL AND jsonb_typeof(config -> key) = 'string' THEN
+        BEGIN
+            RETURN make_date(part[1]::integer, part[2]::integer, part[3]::integer);
+        EXCEPTION WHEN datetime_field_overflow THEN
+            NULL;               -- 2024-02-30: falls through to the error
+        END;
+    END IF;
+    RAISE EXCEPTION 'config key "%" is not a date', key
+        USING ERRCODE = 'invalid_parameter_value',
+              DETAIL = format('Its value begins with "%s".', left(value, 32)),
+              HINT = 'Write it as YYYY-MM-DD.';
+END
+$$;
+
+COMMENT ON FUNCTION config_date(jsonb, text)
+    IS 'a key of a JSON configuration as a date, NULL when absent or null; error 22023 when it is something else';
+
+CREATE FUNCTION complete_backtest(backtest_id uuid, trades jsonb)
+RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    run record;
+    balance numeric;
+    metrics jsonb;
+BEGIN
+    IF trades IS NULL THEN
+        RAISE EXCEPTION 'argument "trades" must not be null'
+            USING ERRCODE = 'null_value_not_allowed',
+                  HINT = 'A strategy that never traded has the trades ''[]''.';
+    END IF;
+
+    SELECT b.status, b.config INTO run
+      FROM fx.backtests b
+     WHERE b.id = backtest_id
+       FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'backtest "%" does not exist', backtest_id
+            USING ERRCODE = 'no_data_found';
+    END IF;
+    IF run.status IS DISTINCT FROM 'pending' AND run.status IS DISTINCT FROM 'running' THEN
+        RAISE EXCEPTION 'backtest "%" cannot go from status "%" to "completed"',
+                backtest_id, run.status
+            USING ERRCODE = 'XF003',
+                  HINT = 'Only a pending or running backtest can be completed.';
+    END IF;
+
+    balance := coalesce(fx.config_number(run.config, 'initialBalance'), 10000);
+    metrics := fx.backtest_metrics(
+        trades, balance,
+        coalesce(fx.config_number(run.config, 'riskFreeRate'), 0)::float8,
+        coalesce(fx.config_number(run.config, 'periodsPerYear'), 252)::float8,
+        fx.config_date(run.config, 'startDate'),
+        fx.config_date(run.config, 'endDate'));
+
+    UPDATE fx.backtests b
+       SET trades = complete_backtest.trades,
+           equity_curve = fx.equity_curve(complete_backtest.trades, balance),
+           performance_metrics = metrics,
+           results = jsonb_build_object(
+               'totalTrades', metrics -> 'totalTrades',
+               'netProfit', metrics -> 'netProfit',
+               'finalBalance', metrics -> 'finalBalance',
+               'totalReturn', metrics -> 'totalReturn',
+               'maxDrawdown', metrics -> 'maxDrawdown',
+               'sharpeRatio', metrics -> 'sharpeRatio'),
+           status = 'completed',
+           progress = 100,
+           error_message = NULL,
+           started_at = coalesce(b.started_at, b.created_at),
+           completed_at = clock_timestamp()
+     WHERE b.id = backtest_id;
+
+    RETURN metrics;
+END
+$$;
+
+REVOKE ALL ON FUNCTION complete_backtest(uuid, jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION complete_backtest(uuid, jsonb) TO fx_app, fx_user;
+
+COMMENT ON FUNCTION complete_backtest(uuid, jsonb)
+    IS 'stores the trades of a pending or running backtest with equity curve, metrics, headline results, status, progress and times, and returns the metrics; config gives initialBalance (10000), riskFreeRate (0), periodsPerYear (252), startDate and endDate; errors: P0002 no such backtest, XF003 not pending or running, 22004 NULL trades, 22023 bad config, those of fx.backtest_metrics';

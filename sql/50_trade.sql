@@ -1,0 +1,118 @@
+
+-- trades
+
+CREATE FUNCTION trade_performance(user_id uuid, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL)
+RETURNS TABLE (
+    symbol text,
+    trade_count bigint,
+    total_profit numeric,
+    avg_profit numeric,
+    win_rate float8,
+    net_profit numeric,
+    commission numeric,
+    swap numeric,
+    net_win_count bigint,
+    net_loss_count bigint,
+    net_breakeven_count bigint,
+    net_gross_profit numeric,
+    net_gross_loss numeric,
+    net_average_win numeric,
+    net_average_loss numeric,
+    net_largest_win numeric,
+    net_largest_loss numeric,
+    net_expectancy numeric,
+    net_win_rate float8,
+    net_profit_factor float8,
+    net_payoff_ratio float8,
+    net_stddev float8
+)
+LANGUAGE sql
+STABLE
+PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT g.symbol,
+           g.trade_count,
+           fx.net_profit(g.gross),
+           fx.net_profit(g.gross) / fx.trade_count(g.gross),
+           coalesce(fx.win_count(g.gross), 0)::float8 / g.trade_count,
+           n.net_profit, n.commission, n.swap,
+           n.win_count, n.loss_count, n.breakeven_count,
+           n.gross_profit, n.gross_loss, n.average_win, n.average_loss,
+           n.largest_win, n.largest_loss, n.expectancy,
+           n.win_rate, n.profit_factor, n.payoff_ratio, n.stddev
+      FROM (SELECT t.symbol,
+                   count(*) AS trade_count,
+                   fx.pnl_agg(t.profit) AS gross,
+                   fx.pnl_agg(t.profit, t.commission, t.swap) AS net
+              FROM fx.trades t
+             WHERE t.user_id = trade_performance.user_id
+               AND t.status = 'executed'
+               AND NOT t.is_backtest
+               AND (since IS NULL OR t.executed_at >= since)
+               AND (until IS NULL OR t.executed_at < until)
+             GROUP BY t.symbol) g
+      LEFT JOIN LATERAL fx.summary(g.net) n ON true
+     ORDER BY 3 DESC NULLS LAST, g.symbol
+$$;
+
+COMMENT ON FUNCTION trade_performance(uuid, timestamptz, timestamptz)
+    IS 'executed trades of a user by symbol, most profitable first, without those of backtests; the first five columns go by gross profit as the platform''s query does, those with "net" by profit - commission + swap; money in account currency, rates as fractions, NULL where undefined; executed_at from since to until, until excluded, NULL without bound; no row for a NULL user';
+
+-- A backtest's trade stays one when backtest_id is cleared.
+CREATE FUNCTION mark_backtest_trade()
+RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    NEW.is_backtest := true;
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION mark_backtest_trade()
+    IS 'trigger, BEFORE INSERT OR UPDATE FOR EACH ROW on fx.trades: sets is_backtest';
+
+-- Foreign keys say that a row exists, not whose it is.  A row that cannot be
+-- seen is refused with the same words as one that does not exist, so that the
+-- error tells nobody which ids are taken.
+CREATE FUNCTION guard_references()
+RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    strategy uuid;
+    strategy_column text := 'strategy_id';
+BEGIN
+    IF TG_TABLE_NAME = 'strategies' THEN
+        strategy := NEW.parent_strategy_id;
+        strategy_column := 'parent_strategy_id';
+    ELSE
+        strategy := NEW.strategy_id;
+    END IF;
+
+    IF strategy IS NOT NULL AND NOT EXISTS (
+        SELECT FROM fx.strategies s
+         WHERE s.id = strategy AND (s.user_id = NEW.user_id OR s.is_public)) THEN
+        RAISE EXCEPTION '% "%" is neither a strategy of the user nor public', strategy_column, strategy
+            USING ERRCODE = 'foreign_key_violation',
+                  SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME, COLUMN = strategy_column;
+    END IF;
+
+    IF TG_TABLE_NAME = 'trades' THEN
+        IF NEW.backtest_id IS NOT NULL AND NOT EXISTS (
+            SELECT FROM fx.backtests b
+             WHERE b.id = NEW.backtest_id AND b.user_id = NEW.user_id) THEN
+            RAISE EXCEPTION 'backtest_id "%" is not a backtest of the user', NEW.backtest_id
+                USING ERRCODE = 'foreign_key_violation',
+                      SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME, COLUMN = 'backtest_id';
+        END IF;
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION guard_references()
+    IS 'trigger, BEFORE INSERT OR UPDATE FOR EACH ROW: refuses (23503) a backtest of another user, and a strategy of another user unless it is public';
