@@ -57,7 +57,7 @@ run_make clean >/dev/null
 if command -v clang >/dev/null; then
 	# the server's flags are for the compiler that built it
 	run_make with_llvm=no CC=clang \
-		WERROR="$werror -Wno-unknown-warning-option -Wno-ignored-optimization-argument"
+		WERROR="$werror -Wno-unknown-warning-option -Wno-ignored-optimization-argument -Wno-ignored-attributes"
 	run_make clean >/dev/null
 fi
 run_make with_llvm=no WERROR="$werror"

@@ -1,0 +1,120 @@
+--
+-- The story of "make demo": candles, a strategy, its backtest, live trades,
+-- a risk check.  Everything is generated; nothing is real.
+--
+\set QUIET on
+\pset pager off
+\pset null -
+\set ON_ERROR_STOP on
+\timing off
+
+\echo
+\echo '==> CREATE EXTENSION fxplatform CASCADE'
+SET client_min_messages = warning;
+CREATE EXTENSION fxplatform CASCADE;
+RESET client_min_messages;
+SET search_path = fx, public;
+SET timezone = 'UTC';
+SELECT version AS migration, state FROM migration_status;
+
+\echo '==> a user, a strategy, and 90 days of generated EURUSD candles'
+INSERT INTO users (id, email, username, password_hash, preferences)
+VALUES ('00000000-0000-4000-8000-000000000001', 'ada@example.com', 'ada',
+        crypt('not a real password', gen_salt('bf', 4)),
+        '{"accountCurrency": "USD", "initialBalance": 10000}');
+SET app.current_user_id = '00000000-0000-4000-8000-000000000001';
+INSERT INTO strategies (id, user_id, name, description, type, status, config, tags)
+VALUES ('00000000-0000-4000-8000-000000000002', '00000000-0000-4000-8000-000000000001',
+        'Moving-average cross', 'Long while the fast mean is above the slow one, else short',
+        'backtested', 'active', '{"fast": 24, "slow": 96}', '{trend,eurusd}');
+
+SELECT create_market_data_partitions('2024-01-01', '2024-04-01') AS partitions_made;
+-- A random walk in steps of a tenth of a pip, five days a week
+SELECT setseed(0.42) \g /dev/null
+INSERT INTO market_data (symbol, timeframe, timestamp, open_price, high_price, low_price, close_price, volume)
+SELECT 'EURUSD', '15m', at, open, greatest(open, close) + wick * 0.00001,
+       least(open, close) - wick * 0.00001, close, 100 + wick
+  FROM (SELECT at, wick,
+               1.1 + 0.00001 * sum(step) OVER w - 0.00001 * step AS open,
+               1.1 + 0.00001 * sum(step) OVER w AS close
+          FROM (SELECT at, round((random() - 0.5) * 160 + 8 * sin(extract(epoch FROM at) / 400000))::integer AS step,
+                       floor(random() * 20)::integer AS wick
+                  FROM generate_series(timestamptz '2024-01-01 22:00+00',
+                                       '2024-03-29 20:45+00', '15 minutes') AS at
+                 WHERE extract(isodow FROM fx_day(at)) < 6) AS steps
+        WINDOW w AS (ORDER BY at)) AS candles;
+SELECT count(*) AS candles, min(low_price) AS low, max(high_price) AS high FROM market_data;
+
+\echo '==> the strategy in SQL: its trades, as the backtest stores them'
+INSERT INTO backtests (id, strategy_id, user_id, name, config)
+VALUES ('00000000-0000-4000-8000-000000000003', '00000000-0000-4000-8000-000000000002',
+        '00000000-0000-4000-8000-000000000001', 'First quarter of 2024',
+        '{"initialBalance": 10000, "startDate": "2024-01-01", "endDate": "2024-03-29"}');
+
+CREATE TEMPORARY TABLE signals AS
+WITH means AS (
+    SELECT timestamp AS at, close_price AS price,
+           avg(close_price) OVER (ORDER BY timestamp ROWS 23 PRECEDING)
+         > avg(close_price) OVER (ORDER BY timestamp ROWS 95 PRECEDING) AS long,
+           row_number() OVER (ORDER BY timestamp) AS n
+      FROM market_data WHERE symbol = 'EURUSD' AND timeframe = '15m'
+), turns AS (
+    SELECT *, lag(long) OVER (ORDER BY at) AS was_long FROM means WHERE n >= 96
+)
+SELECT at AS executed_at, lead(at) OVER w AS closed_at, long,
+       price AS entry, lead(price) OVER w AS exit
+  FROM turns
+ WHERE long IS DISTINCT FROM was_long
+WINDOW w AS (ORDER BY at);
+
+SELECT complete_backtest('00000000-0000-4000-8000-000000000003', (
+    SELECT jsonb_agg(jsonb_build_object(
+               'symbol', 'EURUSD',
+               'type', CASE WHEN long THEN 'buy' ELSE 'sell' END,
+               'quantity', 20000,
+               'price', entry,
+               'profit', CASE WHEN long THEN exit - entry ELSE entry - exit END * 20000,
+               'commission', 0.60,
+               'executedAt', executed_at,
+               'closedAt', closed_at) ORDER BY executed_at)
+      FROM signals WHERE closed_at IS NOT NULL)) \g /dev/null
+
+\echo '==> what it earned: exact money, ratios as fractions'
+SELECT key AS metric, coalesce(value, '-') AS value
+  FROM backtests b,
+       jsonb_each_text(b.performance_metrics) AS m (key, value)
+ WHERE key IN ('totalTrades', 'netProfit', 'totalReturn', 'cagr', 'sharpeRatio', 'sortinoRatio',
+               'maxDrawdown', 'maxDrawdownFraction', 'winRate', 'profitFactor', 'expectancy', 'sqn')
+ ORDER BY array_position(ARRAY['totalTrades', 'netProfit', 'totalReturn', 'cagr', 'sharpeRatio',
+               'sortinoRatio', 'maxDrawdown', 'maxDrawdownFraction', 'winRate', 'profitFactor',
+               'expectancy', 'sqn'], key);
+
+\echo '==> the end of its equity curve'
+SELECT seq, closed_at, net_profit, equity, drawdown, round(drawdown_fraction::numeric, 6) AS fraction
+  FROM backtests b, equity_points(b.trades)
+ ORDER BY seq DESC LIMIT 5;
+
+\echo '==> live trades of the same user, by symbol'
+INSERT INTO trades (user_id, strategy_id, symbol, type, order_type, quantity, price,
+                    commission, profit, status, executed_at, closed_at)
+SELECT '00000000-0000-4000-8000-000000000001', '00000000-0000-4000-8000-000000000002',
+       (ARRAY['EURUSD', 'GBPUSD', 'USDJPY'])[1 + n % 3],
+       CASE n % 2 WHEN 0 THEN 'buy' ELSE 'sell' END, 'market', 1000 * (1 + n % 5), 1.1, 0.35,
+       round((random() * 40 - 18)::numeric, 2), 'executed',
+       timestamptz '2024-01-02 08:00+00' + n * interval '5 hours',
+       timestamptz '2024-01-02 10:00+00' + n * interval '5 hours'
+  FROM generate_series(1, 300) AS n;
+SELECT symbol, trade_count, total_profit, round(avg_profit, 4) AS avg_profit,
+       round(win_rate::numeric, 4) AS win_rate, net_profit, commission,
+       round(net_profit_factor::numeric, 4) AS net_profit_factor
+  FROM trade_performance('00000000-0000-4000-8000-000000000001');
+
+\echo '==> two limits, and an order that one of them refuses'
+INSERT INTO risk_limits (user_id, name, type, limit_type, limit_value)
+VALUES ('00000000-0000-4000-8000-000000000001', 'No order above half a lot', 'max_order_size', 'absolute', 50000),
+       ('00000000-0000-4000-8000-000000000001', 'Stop at 5 % a day', 'daily_loss', 'percentage', 5);
+SELECT type, limit_value, projected_value, round(utilization_percentage, 1) AS percent, allowed, reason
+  FROM check_risk('00000000-0000-4000-8000-000000000001', 'EURUSD', 'buy', 80000, 1.1);
+
+\echo '==> who did what'
+SELECT resource_type, action, count(*) FROM audit_log GROUP BY 1, 2 ORDER BY 1, 2;
