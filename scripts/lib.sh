@@ -199,7 +199,7 @@ install_into()
 	run_make install DESTDIR="$prefix" >/dev/null
 	libdir=$prefix$("$pg_config" --pkglibdir)
 	server_conf=$work/server.conf
-	if as_user "$bindir/postgres" --describe-config | grep -q '^extension_destdir'; then
+	if as_user "$bindir/postgres" --describe-config | grep '^extension_destdir' >/dev/null; then
 		as_user tee "$server_conf" >/dev/null <<-EOF
 			extension_destdir = '$prefix'
 			dynamic_library_path = '$libdir:\$libdir'
