@@ -3,4 +3,3 @@
 
 -- Nothing here is looked up anywhere but in pg_catalog and fx.
 SET LOCAL search_path TO @extschema@, pg_temp;
-SET LOCAL client_min_messages TO notice;

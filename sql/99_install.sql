@@ -6,6 +6,9 @@
 -- installation left, which get their triggers and policies back; a new
 -- database.
 
+-- CREATE EXTENSION silences notices, and what was found is worth one
+SET LOCAL client_min_messages TO notice;
+
 DO $$
 DECLARE
     members oid[];

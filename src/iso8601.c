@@ -1,0 +1,236 @@
+/*-------------------------------------------------------------------------
+ *
+ * iso8601.c
+ *	  Times as JSON carries them
+ *
+ * The general datetime parser depends on the settings DateStyle and TimeZone
+ * and knows words like "now", so a function that used it would not be
+ * immutable.  Here one form is read, YYYY-MM-DD, optionally with time of day
+ * and offset; without an offset it is UTC.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/datetime.h"
+
+#include "compat.h"
+#include "iso8601.h"
+
+static bool read_digits(const char **p, const char *end, int count, int *value);
+static bool read_time(const char **p, const char *end, int64 *usecs);
+static bool read_offset(const char **p, const char *end, int *secs);
+static char *write_digits(char *p, int value, int count);
+
+/*
+ * Read a time; false when it is none.
+ *
+ * As PostgreSQL does it, 24:00:00 and a second of 60 are taken as the begin of
+ * what follows, and more than six decimals are rounded.
+ */
+bool
+fx_iso8601_parse(const char *str, Size len, TimestampTz *result)
+{
+	const char *p = str;
+	const char *end = str + len;
+	int			year;
+	int			month;
+	int			day;
+	int64		usecs = 0;
+	int			offset = 0;
+
+	if (!read_digits(&p, end, 4, &year) || p == end || *p++ != '-' ||
+		!read_digits(&p, end, 2, &month) || p == end || *p++ != '-' ||
+		!read_digits(&p, end, 2, &day))
+		return false;
+	if (year < 1 || month < 1 || month > MONTHS_PER_YEAR ||
+		day < 1 || day > day_tab[isleap(year)][month - 1])
+		return false;
+
+	if (p < end)
+	{
+		if (*p != 'T' && *p != 't' && *p != ' ')
+			return false;
+		p++;
+		if (!read_time(&p, end, &usecs) || !read_offset(&p, end, &offset))
+			return false;
+		if (p != end)
+			return false;
+	}
+
+	*result = (int64) (date2j(year, month, day) - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY +
+		usecs - (int64) offset * USECS_PER_SEC;
+	return true;
+}
+
+/*
+ * Write a finite time in UTC, as to_jsonb() writes it, and return the length.
+ */
+int
+fx_iso8601_write(TimestampTz ts, char *buf)
+{
+	int64		days = ts / USECS_PER_DAY;
+	int64		usecs = ts % USECS_PER_DAY;
+	int			year;
+	int			month;
+	int			day;
+	int			secs;
+	int			fraction;
+	char	   *p = buf;
+
+	if (usecs < 0)
+	{
+		usecs += USECS_PER_DAY;
+		days--;
+	}
+	j2date((int) days + POSTGRES_EPOCH_JDATE, &year, &month, &day);
+	secs = (int) (usecs / USECS_PER_SEC);
+	fraction = (int) (usecs % USECS_PER_SEC);
+
+	if (year >= 1 && year <= 9999)
+		p = write_digits(p, year, 4);
+	else
+		p += sprintf(p, "%d", year);
+	*p++ = '-';
+	p = write_digits(p, month, 2);
+	*p++ = '-';
+	p = write_digits(p, day, 2);
+	*p++ = 'T';
+	p = write_digits(p, secs / SECS_PER_HOUR, 2);
+	*p++ = ':';
+	p = write_digits(p, secs / SECS_PER_MINUTE % MINS_PER_HOUR, 2);
+	*p++ = ':';
+	p = write_digits(p, secs % SECS_PER_MINUTE, 2);
+	if (fraction != 0)
+	{
+		*p++ = '.';
+		p = write_digits(p, fraction, 6);
+		while (p[-1] == '0')
+			p--;
+	}
+	memcpy(p, "+00:00", 6);
+	p += 6;
+	*p = '\0';
+
+	return (int) (p - buf);
+}
+
+static bool
+read_digits(const char **p, const char *end, int count, int *value)
+{
+	*value = 0;
+	if (end - *p < count)
+		return false;
+	for (int i = 0; i < count; i++, (*p)++)
+	{
+		if (**p < '0' || **p > '9')
+			return false;
+		*value = *value * 10 + (**p - '0');
+	}
+	return true;
+}
+
+/*
+ * HH:MM[:SS[.fraction]]
+ */
+static bool
+read_time(const char **p, const char *end, int64 *usecs)
+{
+	int			hour;
+	int			minute;
+	int			second = 0;
+	int			fraction = 0;
+
+	if (!read_digits(p, end, 2, &hour) || *p == end || *(*p)++ != ':' ||
+		!read_digits(p, end, 2, &minute))
+		return false;
+	if (*p < end && **p == ':')
+	{
+		(*p)++;
+		if (!read_digits(p, end, 2, &second))
+			return false;
+		if (*p < end && (**p == '.' || **p == ','))
+		{
+			int			digits = 0;
+
+			for ((*p)++; *p < end && **p >= '0' && **p <= '9'; (*p)++, digits++)
+			{
+				if (digits < 6)
+					fraction = fraction * 10 + (**p - '0');
+				else if (digits == 6 && **p >= '5')
+					fraction++;
+			}
+			if (digits == 0)
+				return false;
+			for (; digits < 6; digits++)
+				fraction *= 10;
+		}
+	}
+	if (hour > HOURS_PER_DAY || minute >= MINS_PER_HOUR || second > SECS_PER_MINUTE ||
+		(second == SECS_PER_MINUTE && fraction != 0) ||
+		(hour == HOURS_PER_DAY && (minute != 0 || second != 0 || fraction != 0)))
+		return false;
+
+	*usecs = (((int64) hour * MINS_PER_HOUR + minute) * SECS_PER_MINUTE + second) * USECS_PER_SEC +
+		fraction;
+	return true;
+}
+
+/*
+ * Nothing, Z, or +HH[[:]MM[:SS]], in seconds east of UTC.
+ */
+static bool
+read_offset(const char **p, const char *end, int *secs)
+{
+	bool		west;
+	int			hour;
+	int			minute = 0;
+	int			second = 0;
+
+	*secs = 0;
+	if (*p == end)
+		return true;
+	if (**p == 'Z' || **p == 'z')
+	{
+		(*p)++;
+		return true;
+	}
+	if (**p != '+' && **p != '-')
+		return false;
+	west = *(*p)++ == '-';
+	if (!read_digits(p, end, 2, &hour))
+		return false;
+	if (*p < end)
+	{
+		bool		colon = **p == ':';
+
+		if (colon)
+			(*p)++;
+		if (!read_digits(p, end, 2, &minute))
+			return false;
+		if (colon && *p < end && **p == ':')
+		{
+			(*p)++;
+			if (!read_digits(p, end, 2, &second))
+				return false;
+		}
+	}
+	if (hour > MAX_TZDISP_HOUR || minute >= MINS_PER_HOUR || second >= SECS_PER_MINUTE)
+		return false;
+
+	*secs = (hour * MINS_PER_HOUR + minute) * SECS_PER_MINUTE + second;
+	if (west)
+		*secs = -*secs;
+	return true;
+}
+
+static char *
+write_digits(char *p, int value, int count)
+{
+	for (int i = count - 1; i >= 0; i--)
+	{
+		p[i] = '0' + value % 10;
+		value /= 10;
+	}
+	return p + count;
+}

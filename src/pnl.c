@@ -1,0 +1,235 @@
+/*-------------------------------------------------------------------------
+ *
+ * pnl.c
+ *	  Aggregates over profits
+ *
+ * The state of pnl_agg() is the value that it returns, so there is no final
+ * function, partial results travel between parallel workers as ordinary
+ * values, and a stored value can be merged later.  A row costs the decoding of
+ * its numerics into integers and a few additions; no numeric function runs.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/memutils.h"
+
+#include "compat.h"
+#include "pnl.h"
+
+PG_FUNCTION_INFO_V1(fx_pnl_accum);
+PG_FUNCTION_INFO_V1(fx_pnl_accum_costs);
+PG_FUNCTION_INFO_V1(fx_pnl_combine);
+
+static FxPnl *get_state(FunctionCallInfo fcinfo);
+static FxPnl *get_or_make_state(FunctionCallInfo fcinfo);
+static int128 get_amount(FunctionCallInfo fcinfo, int argno, const char *name);
+static void add_trade(FxPnl *pnl, int128 net);
+static void add_sum(int128 *sum, int128 amount, const char *what);
+
+/*
+ * pnl_accum(state pnl, profit numeric) returns pnl
+ *
+ * Not strict, because the first call has no state.  A row without profit is
+ * skipped.
+ */
+Datum
+fx_pnl_accum(PG_FUNCTION_ARGS)
+{
+	FxPnl	   *state;
+
+	if (PG_ARGISNULL(1))
+	{
+		if (PG_ARGISNULL(0))
+			PG_RETURN_NULL();
+		PG_RETURN_POINTER(get_state(fcinfo));
+	}
+
+	state = get_or_make_state(fcinfo);
+	add_trade(state, get_amount(fcinfo, 1, "profit"));
+	PG_RETURN_POINTER(state);
+}
+
+/*
+ * pnl_accum(state pnl, profit numeric, commission numeric, swap numeric)
+ *		returns pnl
+ *
+ * A cost that is null counts as none.
+ */
+Datum
+fx_pnl_accum_costs(PG_FUNCTION_ARGS)
+{
+	FxPnl	   *state;
+	int128		net;
+	int128		commission = 0;
+	int128		swap = 0;
+
+	if (PG_ARGISNULL(1))
+	{
+		if (PG_ARGISNULL(0))
+			PG_RETURN_NULL();
+		PG_RETURN_POINTER(get_state(fcinfo));
+	}
+
+	net = get_amount(fcinfo, 1, "profit");
+	if (!PG_ARGISNULL(2))
+		commission = get_amount(fcinfo, 2, "commission");
+	if (!PG_ARGISNULL(3))
+		swap = get_amount(fcinfo, 3, "swap");
+	if (fx_fixed_sub_overflow(net, commission, &net) ||
+		fx_fixed_add_overflow(net, swap, &net))
+		fx_fixed_raise(FX_FIXED_OVERFLOW, "net profit");
+
+	state = get_or_make_state(fcinfo);
+	add_trade(state, net);
+	add_sum(&state->commission, commission, "sum of commissions");
+	add_sum(&state->swap, swap, "sum of swaps");
+	PG_RETURN_POINTER(state);
+}
+
+/*
+ * pnl_combine(pnl, pnl) returns pnl
+ *
+ * Also the transition function of rollup().  The second argument is another
+ * aggregate's, or a row's, and is not touched.
+ */
+Datum
+fx_pnl_combine(PG_FUNCTION_ARGS)
+{
+	FxPnl	   *state;
+
+	if (PG_ARGISNULL(1))
+	{
+		if (PG_ARGISNULL(0))
+			PG_RETURN_NULL();
+		PG_RETURN_POINTER(get_state(fcinfo));
+	}
+
+	state = get_or_make_state(fcinfo);
+	fx_pnl_merge(state, PG_GETARG_PNL_P(1));
+	PG_RETURN_POINTER(state);
+}
+
+/*
+ * A palloc'd value without trades.
+ */
+FxPnl *
+fx_pnl_make(void)
+{
+	FxPnl	   *pnl = palloc0(sizeof(FxPnl));
+
+	SET_VARSIZE(pnl, sizeof(FxPnl));
+	pnl->version = FX_PNL_VERSION;
+	return pnl;
+}
+
+/*
+ * Add the trades of another value.
+ */
+void
+fx_pnl_merge(FxPnl *into, const FxPnl *from)
+{
+	into->largest_win = Max(into->largest_win, from->largest_win);
+	into->largest_loss = Min(into->largest_loss, from->largest_loss);
+
+	if (__builtin_add_overflow(into->trades, from->trades, &into->trades))
+		fx_fixed_raise(FX_FIXED_OVERFLOW, "number of trades");
+	/* neither is above the number of trades */
+	into->wins += from->wins;
+	into->losses += from->losses;
+
+	add_sum(&into->gross_profit, from->gross_profit, "sum of winning trades");
+	add_sum(&into->gross_loss, from->gross_loss, "sum of losing trades");
+	add_sum(&into->commission, from->commission, "sum of commissions");
+	add_sum(&into->swap, from->swap, "sum of swaps");
+	if (fx_wide_add_words(&into->squares, from->squares.word, FX_WIDE_WORDS))
+		fx_fixed_raise(FX_FIXED_OVERFLOW, "sum of squares");
+}
+
+/*
+ * The state to go on with.  As an aggregate's it is ours to change; a caller
+ * that runs the function by hand keeps his value.
+ */
+static FxPnl *
+get_state(FunctionCallInfo fcinfo)
+{
+	FxPnl	   *state;
+
+	if (likely(AggCheckCallContext(fcinfo, NULL)))
+		return PG_GETARG_PNL_P(0);
+
+	state = (FxPnl *) PG_DETOAST_DATUM_COPY(PG_GETARG_DATUM(0));
+	return state;
+}
+
+static FxPnl *
+get_or_make_state(FunctionCallInfo fcinfo)
+{
+	MemoryContext aggcontext;
+	MemoryContext old;
+	FxPnl	   *state;
+
+	if (likely(!PG_ARGISNULL(0)))
+		return get_state(fcinfo);
+	if (!AggCheckCallContext(fcinfo, &aggcontext))
+		return fx_pnl_make();
+
+	old = MemoryContextSwitchTo(aggcontext);
+	state = fx_pnl_make();
+	MemoryContextSwitchTo(old);
+	return state;
+}
+
+/*
+ * An argument at scale 8.  The fmgr macros for numeric would copy a value with
+ * a short header; it is read where it is.
+ */
+static inline int128
+get_amount(FunctionCallInfo fcinfo, int argno, const char *name)
+{
+	struct varlena *num = PG_GETARG_VARLENA_PP(argno);
+	int128		amount;
+	FxFixedStatus status = fx_fixed_from_numeric(num, &amount);
+
+	if (unlikely(status != FX_FIXED_OK))
+	{
+		char		what[32];
+
+		snprintf(what, sizeof(what), "argument \"%s\"", name);
+		fx_fixed_raise(status, what);
+	}
+	return amount;
+}
+
+static inline void
+add_trade(FxPnl *pnl, int128 net)
+{
+	pnl->trades++;
+	if (net > 0)
+	{
+		pnl->wins++;
+		add_sum(&pnl->gross_profit, net, "sum of winning trades");
+		if (net > pnl->largest_win)
+			pnl->largest_win = net;
+	}
+	else if (net < 0)
+	{
+		pnl->losses++;
+		add_sum(&pnl->gross_loss, net, "sum of losing trades");
+		if (net < pnl->largest_loss)
+			pnl->largest_loss = net;
+	}
+	if (unlikely(fx_wide_add_square(&pnl->squares, net)))
+		fx_fixed_raise(FX_FIXED_OVERFLOW, "sum of squares");
+}
+
+static inline void
+add_sum(int128 *sum, int128 amount, const char *what)
+{
+	int128		total;
+
+	if (unlikely(fx_fixed_add_overflow(*sum, amount, &total)))
+		fx_fixed_raise(FX_FIXED_OVERFLOW, what);
+	*sum = total;
+}

@@ -1,0 +1,97 @@
+/*-------------------------------------------------------------------------
+ *
+ * wide.h
+ *	  Unsigned integers of more than 128 bits, for exact sums of squares
+ *
+ * The square of an amount at scale 8 takes up to 120 bits where the amount
+ * fits DECIMAL(18,8), so that 170 maximal ones overflow 128 bits.  256 bits
+ * hold the squares of any int128.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FX_WIDE_H
+#define FX_WIDE_H
+
+#define FX_WIDE_WORDS		4
+
+typedef struct FxWide
+{
+	uint64		word[FX_WIDE_WORDS];	/* least significant first */
+} FxWide;
+
+/*
+ * Add a value of n words to a sum; true when it does not fit.
+ */
+static inline bool
+fx_wide_add_words(FxWide *sum, const uint64 *words, int n)
+{
+	uint64		carry = 0;
+
+	for (int i = 0; i < FX_WIDE_WORDS; i++)
+	{
+		uint128		total;
+
+		if (i >= n && carry == 0)
+			return false;
+		total = (uint128) sum->word[i] + (i < n ? words[i] : 0) + carry;
+		sum->word[i] = (uint64) total;
+		carry = (uint64) (total >> 64);
+	}
+	return carry != 0;
+}
+
+/*
+ * The square of a magnitude, in words.
+ */
+static inline void
+fx_wide_square(uint128 magnitude, uint64 *words)
+{
+	uint64		low = (uint64) magnitude;
+	uint64		high = (uint64) (magnitude >> 64);
+	uint128		ll = (uint128) low * low;
+	uint128		lh = (uint128) low * high;
+	uint128		hh = (uint128) high * high;
+	uint128		middle;
+
+	/* 2 * lh may take 129 bits: its top bit goes to the highest word */
+	middle = (ll >> 64) + (uint64) (lh << 1);
+	words[0] = (uint64) ll;
+	words[1] = (uint64) middle;
+	middle = (middle >> 64) + (uint64) (lh >> 63) + (uint64) hh;
+	words[2] = (uint64) middle;
+	words[3] = (uint64) ((middle >> 64) + (lh >> 127) + (hh >> 64));
+}
+
+/*
+ * Add the square of a number; true when the sum does not fit.
+ */
+static inline bool
+fx_wide_add_square(FxWide *sum, int128 value)
+{
+	uint128		magnitude = value < 0 ? -(uint128) value : (uint128) value;
+	uint64		words[FX_WIDE_WORDS];
+
+	if (likely(magnitude <= PG_UINT64_MAX))
+	{
+		uint128		square = magnitude * magnitude;
+
+		words[0] = (uint64) square;
+		words[1] = (uint64) (square >> 64);
+		return fx_wide_add_words(sum, words, 2);
+	}
+	fx_wide_square(magnitude, words);
+	return fx_wide_add_words(sum, words, FX_WIDE_WORDS);
+}
+
+static inline int
+fx_wide_compare(const FxWide *a, const FxWide *b)
+{
+	for (int i = FX_WIDE_WORDS - 1; i >= 0; i--)
+	{
+		if (a->word[i] != b->word[i])
+			return a->word[i] < b->word[i] ? -1 : 1;
+	}
+	return 0;
+}
+
+#endif							/* FX_WIDE_H */
