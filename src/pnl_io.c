@@ -284,7 +284,7 @@ is_possible(const FxPnl *pnl)
 		fx_wide_add_square(&least, pnl->largest_loss) ||
 		fx_wide_compare(&pnl->squares, &least) < 0)
 		return false;
-	if (pnl->wins + pnl->losses == 0 && fx_wide_compare(&pnl->squares, &least) != 0)
+	if (pnl->wins + pnl->losses <= 1 && fx_wide_compare(&pnl->squares, &least) != 0)
 		return false;
 	return fx_pnl_variance(pnl) >= 0;
 }
