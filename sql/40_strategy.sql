@@ -48,13 +48,14 @@ COMMENT ON FUNCTION user_strategies(uuid)
 
 -- Text of a strategy for full-text search: name before tags before
 -- description.  The lengths are bounded because a tsvector ends at 1 MB and a
--- row must not be refused for being long.
+-- row must not be refused for being long; nor is it worth a notice each time.
 CREATE FUNCTION strategy_document(name text, description text, tags text[])
 RETURNS tsvector
 LANGUAGE sql
 IMMUTABLE
 PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
 AS $$
     SELECT setweight(to_tsvector('pg_catalog.english', coalesce(name, '')), 'A')
         || setweight(to_tsvector('pg_catalog.english',
@@ -86,6 +87,7 @@ LANGUAGE sql
 STABLE
 PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
 AS $$
     SELECT s.id, s.user_id, s.name, s.description, s.type, s.status, s.tags,
            s.is_public, s.updated_at,

@@ -39,6 +39,10 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
+    IF since = until THEN
+        RETURN 0;
+    END IF;
+
     -- one at a time, so that two sessions do not make the same month
     PERFORM pg_advisory_xact_lock(hashtextextended('fx.create_market_data_partitions', 0));
 
