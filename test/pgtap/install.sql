@@ -1,0 +1,82 @@
+-- What the extension owns, what it says of itself, and with which path it runs
+
+BEGIN;
+
+SELECT plan(14);
+
+CREATE TEMPORARY VIEW member AS
+    SELECT d.classid, d.objid
+      FROM pg_depend d
+     WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+       AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'fxplatform');
+
+CREATE TEMPORARY VIEW func AS
+    SELECT p.*, p.oid::regprocedure::text AS name
+      FROM pg_proc p WHERE p.pronamespace = 'fx'::regnamespace;
+
+SELECT results_eq(
+    $$SELECT objid::regclass::text FROM member WHERE classid = 'pg_class'::regclass ORDER BY 1$$,
+    $$VALUES ('fx.migration'), ('fx.migration_status')$$,
+    'no table of data, no sequence and no partition is a member of the extension');
+
+SELECT is_empty(
+    $$SELECT name FROM func f WHERE NOT EXISTS (SELECT FROM member m WHERE m.objid = f.oid)$$,
+    'every function in fx is a member');
+
+SELECT is_empty(
+    $$SELECT objoid::regclass FROM pg_init_privs
+       WHERE classoid = 'pg_class'::regclass
+         AND objoid IN (SELECT oid FROM pg_class WHERE relnamespace = 'fx'::regnamespace AND relname NOT IN ('migration', 'migration_status'))$$,
+    'grants on tables are no initial privileges: a dump has them');
+
+-- comments
+SELECT is_empty(
+    $$SELECT name FROM func WHERE obj_description(oid, 'pg_proc') IS NULL ORDER BY 1$$,
+    'every function and aggregate has a comment');
+SELECT is_empty(
+    $$SELECT typname FROM pg_type t
+       WHERE typnamespace = 'fx'::regnamespace AND obj_description(t.oid, 'pg_type') IS NULL
+         AND typelem = 0 AND (typrelid = 0 OR EXISTS (SELECT FROM pg_class c WHERE c.oid = typrelid AND relkind = 'c'))$$,
+    'every type has a comment');
+SELECT is_empty(
+    $$SELECT oid::regclass FROM pg_class
+       WHERE relnamespace = 'fx'::regnamespace AND relkind IN ('r', 'p', 'v', 'm') AND NOT relispartition
+         AND obj_description(oid, 'pg_class') IS NULL$$,
+    'every table and view has a comment');
+SELECT isnt(obj_description(oid, 'pg_extension'), NULL, 'the extension has a comment')
+  FROM pg_extension WHERE extname = 'fxplatform';
+
+-- paths and rights
+SELECT is_empty(
+    $$SELECT name FROM func
+       WHERE prosecdef AND NOT coalesce(proconfig, '{}') && ARRAY['search_path=pg_catalog, pg_temp']$$,
+    'a function that runs with the rights of its owner has a fixed search_path');
+SELECT is_empty(
+    $$SELECT name FROM func JOIN pg_language l ON l.oid = prolang
+       WHERE lanname IN ('plpgsql', 'sql') AND name NOT LIKE 'fx.risk_bound(%'
+         AND NOT EXISTS (SELECT FROM unnest(proconfig) c WHERE c LIKE 'search_path=%pg_temp')$$,
+    'so has every function in SQL or PL/pgSQL, but one that can be inlined and names no object');
+SELECT is_empty(
+    $$SELECT name FROM func WHERE prosecdef AND has_function_privilege('public', oid, 'EXECUTE')$$,
+    'PUBLIC may not execute a function that runs with the rights of its owner');
+SELECT results_eq(
+    $$SELECT proname::text COLLATE "C" FROM func WHERE NOT has_function_privilege('public', oid, 'EXECUTE') ORDER BY 1$$,
+    $$VALUES ('attach_migrations'), ('audit_trigger_function'), ('complete_backtest'), ('create_market_data_partitions'),
+             ('migrate'), ('migration_losses'), ('run_migration_script')$$,
+    'nor what changes tables, or stores results');
+SELECT is_empty(
+    $$SELECT name FROM func WHERE provolatile = 'v' AND proparallel <> 'u'$$,
+    'a volatile function is not parallel safe');
+SELECT is_empty(
+    $$SELECT name FROM func WHERE provolatile <> 'v' AND proparallel <> 's'$$,
+    'one that reads only is');
+SELECT is_empty(
+    $$SELECT c.oid::regclass, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+        JOIN pg_type t ON t.oid = a.atttypid
+       WHERE c.relnamespace = 'fx'::regnamespace AND c.relkind IN ('r', 'p')
+         AND (t.typnamespace = 'fx'::regnamespace OR t.typname IN ('float4', 'float8', 'money'))$$,
+    'no column has a type of the extension, nor a float for money');
+
+SELECT * FROM finish();
+
+ROLLBACK;
