@@ -60,7 +60,7 @@ SELECT is_empty(
     $$SELECT name FROM func WHERE prosecdef AND has_function_privilege('public', oid, 'EXECUTE')$$,
     'PUBLIC may not execute a function that runs with the rights of its owner');
 SELECT results_eq(
-    $$SELECT proname::text COLLATE "C" FROM func WHERE NOT has_function_privilege('public', oid, 'EXECUTE') ORDER BY 1$$,
+    $$SELECT proname::text COLLATE "default" FROM func WHERE NOT has_function_privilege('public', oid, 'EXECUTE') ORDER BY 1$$,
     $$VALUES ('attach_migrations'), ('audit_trigger_function'), ('complete_backtest'), ('create_market_data_partitions'),
              ('migrate'), ('migration_losses'), ('run_migration_script')$$,
     'nor what changes tables, or stores results');

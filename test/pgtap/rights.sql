@@ -26,7 +26,7 @@ CREATE FUNCTION pg_temp.granted(rel oid, role text) RETURNS text LANGUAGE sql AS
              THEN 'some columns' ELSE 'none' END)
 $$;
 SELECT results_eq(
-    $$SELECT relname::text, pg_temp.granted(oid, 'fx_app'), pg_temp.granted(oid, 'fx_user'), pg_temp.granted(oid, 'fx_reporting')
+    $$SELECT relname::text COLLATE "default", pg_temp.granted(oid, 'fx_app'), pg_temp.granted(oid, 'fx_user'), pg_temp.granted(oid, 'fx_reporting')
         FROM pg_class WHERE relnamespace = 'fx'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT relispartition
        ORDER BY relname COLLATE "C"$$,
     $$SELECT tab, app, usr, reporting FROM decision ORDER BY tab COLLATE "C"$$,
@@ -39,22 +39,22 @@ SELECT is_empty(
        WHERE relnamespace = 'fx'::regnamespace AND a.grantee = 0$$,
     'PUBLIC has none');
 SELECT results_eq(
-    $$SELECT attname::text COLLATE "C" FROM pg_attribute WHERE attrelid = 'fx.users'::regclass AND attnum > 0
+    $$SELECT attname::text COLLATE "default" FROM pg_attribute WHERE attrelid = 'fx.users'::regclass AND attnum > 0
          AND NOT has_column_privilege('fx_user', attrelid, attnum, 'SELECT') ORDER BY 1$$,
     $$VALUES ('api_key_hash'), ('password_hash'), ('two_factor_secret')$$, 'a user does not read secrets');
 SELECT results_eq(
-    $$SELECT attname::text COLLATE "C" FROM pg_attribute WHERE attrelid = 'fx.users'::regclass AND attnum > 0
+    $$SELECT attname::text COLLATE "default" FROM pg_attribute WHERE attrelid = 'fx.users'::regclass AND attnum > 0
          AND NOT has_column_privilege('fx_reporting', attrelid, attnum, 'SELECT') ORDER BY 1$$,
     $$VALUES ('api_key_hash'), ('password_hash'), ('two_factor_secret')$$, 'nor do reports');
 SELECT results_eq(
-    $$SELECT attname::text COLLATE "C" FROM pg_attribute WHERE attrelid = 'fx.users'::regclass AND attnum > 0
+    $$SELECT attname::text COLLATE "default" FROM pg_attribute WHERE attrelid = 'fx.users'::regclass AND attnum > 0
          AND has_column_privilege('fx_user', attrelid, attnum, 'UPDATE') ORDER BY 1$$,
     $$VALUES ('first_name'), ('last_name')$$, 'a user writes his name');
 SELECT is_empty(
     $$SELECT rolname FROM pg_roles WHERE rolname IN ('fx_app', 'fx_user', 'fx_reporting')
          AND (rolcanlogin OR rolsuper OR rolcreaterole OR rolcreatedb OR rolbypassrls)$$, 'roles are groups without login or power');
 SELECT results_eq(
-    $$SELECT relname::text COLLATE "C" FROM pg_class WHERE relnamespace = 'fx'::regnamespace AND relrowsecurity ORDER BY 1$$,
+    $$SELECT relname::text COLLATE "default" FROM pg_class WHERE relnamespace = 'fx'::regnamespace AND relrowsecurity ORDER BY 1$$,
     $$VALUES ('audit_log'), ('backtests'), ('risk_limits'), ('strategies'), ('trades'), ('users')$$,
     'tables of users have row security');
 SELECT is_empty(
@@ -70,7 +70,16 @@ INSERT INTO fx.backtests (strategy_id, user_id, name) SELECT s.id, s.user_id, 'b
 INSERT INTO fx.trades (user_id, symbol, type, order_type, quantity, price) SELECT id, 'X', 'buy', 'market', 1, 1 FROM fx.users;
 INSERT INTO fx.risk_limits (user_id, name, type, limit_type, limit_value) SELECT id, 'l', 'daily_loss', 'absolute', 1 FROM fx.users;
 UPDATE fx.audit_log SET user_id = '00000000-0000-4000-8000-0000000000a2' WHERE resource_type = 'trades';
-GRANT USAGE ON SCHEMA pg_temp TO fx_app, fx_user, fx_reporting;
+-- pgTAP keeps its books in temporary tables
+DO $$
+DECLARE
+    books text := pg_my_temp_schema()::regnamespace;
+BEGIN
+    EXECUTE format('GRANT ALL ON SCHEMA %s TO fx_app, fx_user, fx_reporting', books);
+    EXECUTE format('GRANT ALL ON ALL TABLES IN SCHEMA %s TO fx_app, fx_user, fx_reporting', books);
+    EXECUTE format('GRANT ALL ON ALL SEQUENCES IN SCHEMA %s TO fx_app, fx_user, fx_reporting', books);
+END
+$$;
 
 SET LOCAL app.current_user_id = '00000000-0000-4000-8000-0000000000a1';
 SET LOCAL ROLE fx_user;

@@ -22,7 +22,7 @@ $node->safe_psql('postgres', "COPY staging FROM PROGRAM 'gzip -dc ''$_''' (FORMA
 is($node->safe_psql('postgres', q{
 	SELECT fx.create_market_data_partitions(min(timestamp)::date, max(timestamp)::date + 1) > 0 FROM staging;
 	INSERT INTO fx.market_data (symbol, timeframe, timestamp, open_price, high_price, low_price, close_price, volume)
-	SELECT symbol, timeframe, timestamp, o, h, l, c, v FROM staging;
+	SELECT symbol, '1m', timestamp, o, h, l, c, v FROM staging;
 	SELECT count(*), count(DISTINCT symbol) FROM fx.market_data}), "t\n58878|2", 'all candles are stored');
 
 # long while the fast mean is above the slow one, else short; profit in dollars
