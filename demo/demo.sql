@@ -37,7 +37,7 @@ SELECT 'EURUSD', '15m', at, open, greatest(open, close) + wick * 0.00001,
   FROM (SELECT at, wick,
                1.1 + 0.00001 * sum(step) OVER w - 0.00001 * step AS open,
                1.1 + 0.00001 * sum(step) OVER w AS close
-          FROM (SELECT at, round((random() - 0.5) * 160 + 8 * sin(extract(epoch FROM at) / 400000))::integer AS step,
+          FROM (SELECT at, round((random() - 0.5) * 160 + 3 * sin(extract(epoch FROM at) / 300000))::integer AS step,
                        floor(random() * 20)::integer AS wick
                   FROM generate_series(timestamptz '2024-01-01 22:00+00',
                                        '2024-03-29 20:45+00', '15 minutes') AS at

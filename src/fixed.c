@@ -343,15 +343,6 @@ fx_fixed_div(int128 num, int128 den)
 }
 
 /*
- * The nearest double of a value, but for a second rounding above 2^53.
- */
-double
-fx_fixed_to_double(int128 value)
-{
-	return (double) value / (double) FX_FIXED_ONE;
-}
-
-/*
  * Raise the error of a value that is not finite or does not fit; what names
  * the argument.
  */

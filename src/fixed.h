@@ -26,8 +26,12 @@
 /* Room for any int128 as text: sign, 39 digits, point, zero byte */
 #define FX_FIXED_TEXT_SIZE	44
 
-/* Room for any int128 as a numeric: varlena and numeric header, ten digits */
-#define FX_FIXED_NUMERIC_SIZE	(VARHDRSZ + sizeof(uint16) + 10 * sizeof(int16))
+/*
+ * Room for any int128 as a numeric: varlena and numeric header, ten digits.  A
+ * multiple of the alignment that a numeric needs, so that it fits an array.
+ */
+#define FX_FIXED_NUMERIC_SIZE \
+	MAXALIGN(VARHDRSZ + sizeof(uint16) + 10 * sizeof(int16))
 
 typedef enum FxFixedStatus
 {
@@ -46,7 +50,6 @@ extern Size fx_fixed_write_numeric(int128 value, bool strip_zeros, char *buf);
 extern Datum fx_fixed_get_numeric(int128 value);
 extern int	fx_fixed_write_text(int128 value, char *buf);
 extern int128 fx_fixed_div(int128 num, int128 den);
-extern double fx_fixed_to_double(int128 value);
 extern void fx_fixed_raise(FxFixedStatus status, const char *what) pg_attribute_noreturn();
 
 /*

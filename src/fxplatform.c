@@ -15,7 +15,8 @@
 
 FX_MODULE_MAGIC;
 
-bool		fx_create_tables = true;
+/* Read by the install script */
+static bool fx_create_tables = true;
 
 void		_PG_init(void);
 

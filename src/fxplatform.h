@@ -21,7 +21,4 @@
 #define ERRCODE_FX_TRADING_HALTED		MAKE_SQLSTATE('X', 'F', '0', '0', '2')
 #define ERRCODE_FX_ILLEGAL_TRANSITION	MAKE_SQLSTATE('X', 'F', '0', '0', '3')
 
-/* Whether CREATE EXTENSION makes the tables; defined in fxplatform.c */
-extern bool fx_create_tables;
-
 #endif							/* FXPLATFORM_H */

@@ -15,11 +15,15 @@
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "libpq/pqformat.h"
+#include "mb/pg_wchar.h"
 
 #include "compat.h"
 #include "pnl.h"
 
 #define PNL_NUMBERS			10
+
+/* No more of the input than this is shown in an error */
+#define ECHO_BYTES			64
 #define SQUARES_HEX_DIGITS	(FX_WIDE_WORDS * 16)
 
 PG_FUNCTION_INFO_V1(fx_pnl_in);
@@ -56,7 +60,8 @@ fx_pnl_in(PG_FUNCTION_ARGS)
 	if (rest == str || *rest != ':' || !parse_pnl(pstrdup(rest + 1), pnl) || !is_possible(pnl))
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
-				errmsg("invalid input syntax for type %s: \"%.64s\"", "pnl", str));
+				errmsg("invalid input syntax for type %s: \"%.*s\"", "pnl",
+					   pg_mbcliplen(str, strlen(str), ECHO_BYTES), str));
 
 	PG_RETURN_POINTER(pnl);
 }

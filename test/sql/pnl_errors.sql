@@ -41,7 +41,7 @@ SELECT pg_temp.refusal(value)
     '1:1,1,0,2,0,0,0,1,0,8e1bc9bf040000', '1:2,1,1,2,2,0,0,2,-2,ffffffffffffffff', '1:0,0,0,0,0,1,0,0,0,0', '1:1,0,0,0,0,0,0,0,0,1',
     '1:1,1,0,2,0,0,0,2,0,8e1bc9bf03ffff', '1:2,2,0,4,0,0,0,2,0,8e1bc9bf040000', '1:2,0,2,0,-4,0,0,0,-2,8e1bc9bf040000',
     -- a value of a later version
-    '2:1,1,0,2,0,0,0,2,0,8e1bc9bf040000', '2:whatever', '-1:1', repeat('1', 1000)]) WITH ORDINALITY AS v (value, n)
+    '2:1,1,0,2,0,0,0,2,0,8e1bc9bf040000', '2:whatever', '-1:1', repeat('1', 1000), repeat('€', 1000)]) WITH ORDINALITY AS v (value, n)
  ORDER BY n;
 
 -- bytes, through COPY: what is sent comes back, what is cut or changed does not
