@@ -140,6 +140,8 @@ choose_workplace()
 {
 	work=$top/$1
 	user=''
+	# where everybody may be
+	cd /
 	if [ "$(id -u)" -eq 0 ]; then
 		id postgres >/dev/null 2>&1 || die "there is no user postgres to run the server"
 		user=postgres
