@@ -70,17 +70,17 @@ install_missing()
 	has_everything "$what" && return 0
 
 	if ! command -v apt-get >/dev/null; then
-		die "missing here:$(missing "$what").
+		die "missing here:$(what_is_missing "$what").
 This system has no apt-get. Install these by its own package manager (a
 PostgreSQL of $min_major or newer with server headers and contrib, a C compiler and,
 for the tests, pgTAP with pg_prove and Perl's IPC::Run), then run this again,
 with PG_CONFIG=/path/to/pg_config where it is not on the PATH."
 	fi
 	if [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null; then
-		die "missing here:$(missing "$what"). Run this as root, or install sudo."
+		die "missing here:$(what_is_missing "$what"). Run this as root, or install sudo."
 	fi
 
-	say "installing what is missing:$(missing "$what")"
+	say "installing what is missing:$(what_is_missing "$what")"
 	as_root apt-get update -q
 	if major=$(find_pg_config); then
 		major=$(pg_major "$major")
@@ -109,7 +109,7 @@ with PG_CONFIG=/path/to/pg_config where it is not on the PATH."
 		as_root rm -f "$policy"
 	fi
 	[ $status -eq 0 ] || die "apt-get could not install $packages"
-	has_everything "$what" || die "still missing after installation:$(missing "$what")"
+	has_everything "$what" || die "still missing after installation:$(what_is_missing "$what")"
 }
 
 missing()
@@ -125,6 +125,11 @@ missing()
 			[ -f "$("$config" --sharedir)/extension/pgtap.control" ] || printf ' pgTAP,'
 		fi
 	fi
+}
+
+what_is_missing()
+{
+	missing "$1" | sed 's/,$//'
 }
 
 has_everything()

@@ -22,6 +22,11 @@
 #define FX_MODULE_MAGIC PG_MODULE_MAGIC
 #endif
 
+/* 18 marks functions that do not return in front, as C11 does */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
 /* 16 moved the varlena macros out of postgres.h */
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"

@@ -69,7 +69,7 @@ static double drawdown_fraction(const EquityState *state);
 static void curve_begin(CurveWriter *writer, uint32 nelems);
 static void curve_point(CurveWriter *writer, const EquityState *state,
 						const TimestampTz *closed_at);
-static void raise_curve_too_long(void) pg_attribute_noreturn();
+pg_noreturn static void raise_curve_too_long(void);
 static Size write_double_numeric(double value, char *buf);
 
 /*

@@ -50,7 +50,7 @@ extern Size fx_fixed_write_numeric(int128 value, bool strip_zeros, char *buf);
 extern Datum fx_fixed_get_numeric(int128 value);
 extern int	fx_fixed_write_text(int128 value, char *buf);
 extern int128 fx_fixed_div(int128 num, int128 den);
-extern void fx_fixed_raise(FxFixedStatus status, const char *what) pg_attribute_noreturn();
+pg_noreturn extern void fx_fixed_raise(FxFixedStatus status, const char *what);
 
 /*
  * Add, and say whether the sum wrapped.

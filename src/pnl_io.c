@@ -42,7 +42,7 @@ static bool parse_squares(const char *str, FxWide *squares);
 static bool is_possible(const FxPnl *pnl);
 static void send_int128(StringInfo buf, int128 value);
 static int128 recv_int128(StringInfo buf);
-static void raise_version(int version) pg_attribute_noreturn();
+pg_noreturn static void raise_version(int version);
 
 /*
  * pnl_in(cstring) returns pnl

@@ -65,8 +65,8 @@ static TimestampTz read_time(JEntry entry, const char *data, uint32 len,
 							 uint32 position, TradeField field);
 static void sort_trades(FxTrades *trades);
 static int	compare_trades(const void *a, const void *b);
-static void raise_wrong_type(JEntry entry, uint32 position, TradeField field,
-							 const char *wanted) pg_attribute_noreturn();
+pg_noreturn static void raise_wrong_type(JEntry entry, uint32 position, TradeField field,
+										 const char *wanted);
 static int	errdetail_echo(const char *data, uint32 len);
 
 /*
