@@ -123,16 +123,19 @@ BEGIN
           JOIN pg_attribute a ON (a.attrelid, a.attnum) = (b.attrelid, b.attnum)
          WHERE a.attisdropped;
 
-        FOR item IN SELECT u.version FROM unnest(versions) WITH ORDINALITY u (version, n) ORDER BY u.n DESC LOOP
-            EXECUTE (SELECT m.up FROM migration m WHERE m.version = item.version);
-        END LOOP;
-
-        FOREACH step IN ARRAY coalesce(lost_tables, '{}') LOOP
-            IF to_regclass(format('fx.%I', step)) IS NOT NULL THEN
-                EXECUTE format('SELECT jsonb_agg(to_jsonb(t)) FROM fx.%I t', step) INTO rows;
-                seeds := seeds || jsonb_build_object(step, coalesce(rows, '[]'));
-            END IF;
-        END LOOP;
+        IF lost_tables IS NOT NULL THEN
+            FOR item IN
+                SELECT m.up FROM migration m WHERE m.version = ANY (versions) ORDER BY m.version
+            LOOP
+                EXECUTE item.up;
+            END LOOP;
+            FOREACH step IN ARRAY lost_tables LOOP
+                IF to_regclass(format('fx.%I', step)) IS NOT NULL THEN
+                    EXECUTE format('SELECT jsonb_agg(to_jsonb(t)) FROM fx.%I t', step) INTO rows;
+                    seeds := seeds || jsonb_build_object(step, coalesce(rows, '[]'));
+                END IF;
+            END LOOP;
+        END IF;
 
         RAISE EXCEPTION USING ERRCODE = 'XF000', MESSAGE = 'dry run ends';
     EXCEPTION WHEN SQLSTATE 'XF000' THEN

@@ -70,3 +70,5 @@ SELECT what, pg_temp.copy_refusal(:'file', value)
                        (7, 'wins above trades', set_byte(good, 16, 9)), (8, 'largest win', set_byte(good, 104, 200)),
                        (9, 'sum of squares', set_byte(good, 152, 1))) AS w (n, what, value)
  ORDER BY n;
+\set remove 'cat > /dev/null; rm ' :file
+COPY (SELECT) TO PROGRAM :'remove';
