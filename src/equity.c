@@ -297,7 +297,8 @@ write_double_numeric(double value, char *buf)
 {
 	char		text[DOUBLE_SHORTEST_DECIMAL_LEN];
 	int			len = double_to_shortest_decimal_buf(value, text);
-	char		digit[DOUBLE_SHORTEST_DECIMAL_LEN];
+	char		digit_buf[DOUBLE_SHORTEST_DECIMAL_LEN];
+	const char *digits = digit_buf;
 	int			ndigits = 0;
 	int			point = -1;		/* digits before the point */
 	int			exponent = 0;
@@ -318,23 +319,21 @@ write_double_numeric(double value, char *buf)
 			break;
 		}
 		else
-			digit[ndigits++] = text[i] - '0';
+			digit_buf[ndigits++] = text[i] - '0';
 	}
 	if (point < 0)
 		point = ndigits;
 
 	/* leading zeros, of 0.0012, are no digits */
+	while (ndigits > 1 && *digits == 0)
 	{
-		int			zeros = 0;
-
-		while (zeros < ndigits - 1 && digit[zeros] == 0)
-			zeros++;
-		memmove(digit, digit + zeros, ndigits - zeros);
-		ndigits -= zeros;
-		power = point - zeros - 1 + exponent;
-	}
-	while (ndigits > 1 && digit[ndigits - 1] == 0)
+		digits++;
 		ndigits--;
+		point--;
+	}
+	while (ndigits > 1 && digits[ndigits - 1] == 0)
+		ndigits--;
+	power = point - 1 + exponent;
 
 	dscale = Max(0, ndigits - 1 - power);
 	weight = power >= 0 ? power / 4 : -((3 - power) / 4);
@@ -344,7 +343,7 @@ write_double_numeric(double value, char *buf)
 		int			at = power - i;
 		int			group = at >= 0 ? at / 4 : -((3 - at) / 4);
 
-		base[weight - group] += digit[i] * unit[at - 4 * group];
+		base[weight - group] += digits[i] * unit[at - 4 * group];
 		nbase = weight - group + 1;
 	}
 	Assert(nbase <= FRACTION_MAX_DIGITS && dscale <= 63 && weight >= -64);
