@@ -14,14 +14,12 @@
 
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/datetime.h"
-#include "utils/float.h"
 #include "utils/memutils.h"
 
 #include "compat.h"
 #include "fx_day.h"
-#include "iso8601.h"
+#include "json_build.h"
 #include "metrics.h"
 
 /* Raised when a definition changes, so that a stored number can be explained */
@@ -48,14 +46,9 @@ static FxRatio holding_seconds(const FxTrades *trades);
 static FxRatio exposure(const FxTrades *trades, TimestampTz begin, TimestampTz end);
 static int	compare_opened(const void *a, const void *b);
 static FxRatio divide(int128 num, int128 den);
-static void put(JsonbParseState **state, const char *key, JsonbValue *value);
-static void put_null(JsonbParseState **state, const char *key);
-static void put_count(JsonbParseState **state, const char *key, int64 count);
-static void put_money(JsonbParseState **state, const char *key, int128 value);
 static void put_average(JsonbParseState **state, const char *key, int128 sum, int64 count);
 static void put_ratio(JsonbParseState **state, const char *key, FxRatio ratio);
 static void put_time(JsonbParseState **state, const char *key, bool known, TimestampTz at);
-static void put_text(JsonbParseState **state, const char *key, char *text, int len);
 
 /*
  * backtest_metrics(trades jsonb, initial_balance numeric, risk_free_rate float8,
@@ -129,17 +122,17 @@ fx_backtest_metrics(PG_FUNCTION_ARGS)
 	}
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	put_count(&state, "totalTrades", n);
-	put_count(&state, "winningTrades", per_trade.wins);
-	put_count(&state, "losingTrades", per_trade.losses);
-	put_count(&state, "breakevenTrades", (int64) n - per_trade.wins - per_trade.losses);
-	put_money(&state, "netProfit", net);
-	put_money(&state, "grossProfit", per_trade.gross_profit);
-	put_money(&state, "grossLoss", per_trade.gross_loss);
-	put_money(&state, "totalCommission", trades.commission);
-	put_money(&state, "totalSwap", trades.swap);
-	put_money(&state, "initialBalance", balance);
-	put_money(&state, "finalBalance", curve.final_balance);
+	fx_json_put_count(&state, "totalTrades", n);
+	fx_json_put_count(&state, "winningTrades", per_trade.wins);
+	fx_json_put_count(&state, "losingTrades", per_trade.losses);
+	fx_json_put_count(&state, "breakevenTrades", (int64) n - per_trade.wins - per_trade.losses);
+	fx_json_put_money(&state, "netProfit", net);
+	fx_json_put_money(&state, "grossProfit", per_trade.gross_profit);
+	fx_json_put_money(&state, "grossLoss", per_trade.gross_loss);
+	fx_json_put_money(&state, "totalCommission", trades.commission);
+	fx_json_put_money(&state, "totalSwap", trades.swap);
+	fx_json_put_money(&state, "initialBalance", balance);
+	fx_json_put_money(&state, "finalBalance", curve.final_balance);
 	put_ratio(&state, "totalReturn", traded ? divide(net, balance) : undefined);
 	put_ratio(&state, "cagr", cagr);
 	put_ratio(&state, "volatility", daily.volatility);
@@ -147,7 +140,7 @@ fx_backtest_metrics(PG_FUNCTION_ARGS)
 	put_ratio(&state, "sortinoRatio", daily.sortino);
 	put_ratio(&state, "calmarRatio", cagr.defined && curve.max_fraction > 0 ?
 			  fx_ratio(cagr.value / curve.max_fraction) : undefined);
-	put_money(&state, "maxDrawdown", curve.max_drawdown);
+	fx_json_put_money(&state, "maxDrawdown", curve.max_drawdown);
 	put_ratio(&state, "maxDrawdownFraction", traded ? fx_ratio(curve.max_fraction) : undefined);
 	put_time(&state, "maxDrawdownPeakAt", trades.timed && fell && curve.peak >= 0,
 			 curve.peak >= 0 ? trades.items[curve.peak].closed_at : 0);
@@ -172,8 +165,8 @@ fx_backtest_metrics(PG_FUNCTION_ARGS)
 	put_average(&state, "averageLoss", per_trade.gross_loss, per_trade.losses);
 	put_average(&state, "largestWin", per_trade.largest_win, per_trade.wins > 0);
 	put_average(&state, "largestLoss", per_trade.largest_loss, per_trade.losses > 0);
-	put_count(&state, "maxConsecutiveWins", per_trade.max_consecutive_wins);
-	put_count(&state, "maxConsecutiveLosses", per_trade.max_consecutive_losses);
+	fx_json_put_count(&state, "maxConsecutiveWins", per_trade.max_consecutive_wins);
+	fx_json_put_count(&state, "maxConsecutiveLosses", per_trade.max_consecutive_losses);
 	put_ratio(&state, "sqn", per_trade.sqn);
 	put_ratio(&state, "kellyFraction", kelly);
 	put_ratio(&state, "omegaRatio", daily.omega);
@@ -187,7 +180,7 @@ fx_backtest_metrics(PG_FUNCTION_ARGS)
 	put_time(&state, "firstTradeAt", trades.timed, begin);
 	put_time(&state, "lastTradeAt", trades.timed, end);
 	put_ratio(&state, "periodsPerYear", fx_ratio(periods_per_year));
-	put_text(&state, "definitions", DEFINITIONS, strlen(DEFINITIONS));
+	fx_json_put_text(&state, "definitions", DEFINITIONS, strlen(DEFINITIONS));
 
 	PG_RETURN_JSONB_P(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 }
@@ -495,98 +488,28 @@ divide(int128 num, int128 den)
 }
 
 static void
-put(JsonbParseState **state, const char *key, JsonbValue *value)
-{
-	JsonbValue	name;
-
-	name.type = jbvString;
-	name.val.string.val = unconstify(char *, key);
-	name.val.string.len = strlen(key);
-	pushJsonbValue(state, WJB_KEY, &name);
-	pushJsonbValue(state, WJB_VALUE, value);
-}
-
-static void
-put_null(JsonbParseState **state, const char *key)
-{
-	JsonbValue	value;
-
-	value.type = jbvNull;
-	put(state, key, &value);
-}
-
-static void
-put_count(JsonbParseState **state, const char *key, int64 count)
-{
-	JsonbValue	value;
-
-	value.type = jbvNumeric;
-	value.val.numeric = int64_to_numeric(count);
-	put(state, key, &value);
-}
-
-static void
-put_money(JsonbParseState **state, const char *key, int128 amount)
-{
-	JsonbValue	value;
-	char	   *buf = palloc(FX_FIXED_NUMERIC_SIZE);
-
-	fx_fixed_write_numeric(amount, true, buf);
-	value.type = jbvNumeric;
-	value.val.numeric = (Numeric) buf;
-	put(state, key, &value);
-}
-
-static void
 put_average(JsonbParseState **state, const char *key, int128 sum, int64 count)
 {
 	if (count == 0)
-		put_null(state, key);
+		fx_json_put_null(state, key);
 	else
-		put_money(state, key, fx_fixed_div(sum, count));
+		fx_json_put_money(state, key, fx_fixed_div(sum, count));
 }
 
-/*
- * Written in its shortest form that reads back as the same double.
- */
 static void
 put_ratio(JsonbParseState **state, const char *key, FxRatio ratio)
 {
-	JsonbValue	value;
-
-	if (!ratio.defined)
-	{
-		put_null(state, key);
-		return;
-	}
-	/* minus zero is zero */
-	value.type = jbvNumeric;
-	value.val.numeric =
-		DatumGetNumeric(DirectFunctionCall3(numeric_in,
-											CStringGetDatum(float8out_internal(ratio.value + 0.0)),
-											ObjectIdGetDatum(InvalidOid),
-											Int32GetDatum(-1)));
-	put(state, key, &value);
+	if (ratio.defined)
+		fx_json_put_double(state, key, ratio.value);
+	else
+		fx_json_put_null(state, key);
 }
 
 static void
 put_time(JsonbParseState **state, const char *key, bool known, TimestampTz at)
 {
-	char		buf[FX_ISO8601_SIZE];
-
 	if (known)
-		put_text(state, key, buf, fx_iso8601_write(at, buf));
+		fx_json_put_time(state, key, at);
 	else
-		put_null(state, key);
-}
-
-static void
-put_text(JsonbParseState **state, const char *key, char *text, int len)
-{
-	JsonbValue	value;
-
-	value.type = jbvString;
-	value.val.string.val = pnstrdup(text, len);
-	value.val.string.len = len;
-	put(state, key, &value);
+		fx_json_put_null(state, key);
 }

@@ -15,11 +15,9 @@
 #include "access/htup_details.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "utils/builtins.h"
-#include "utils/float.h"
-#include "utils/jsonb.h"
 
 #include "compat.h"
+#include "json_build.h"
 #include "pnl.h"
 
 #define SUMMARY_COLS		19
@@ -157,33 +155,15 @@ fx_pnl_to_jsonb(PG_FUNCTION_ARGS)
 	for (int i = 0; i < SUMMARY_COLS; i++)
 	{
 		PnlValue	item = get_item(pnl, (PnlItem) i);
-		JsonbValue	key;
-		JsonbValue	value;
 
-		key.type = jbvString;
-		key.val.string.val = unconstify(char *, json_keys[i]);
-		key.val.string.len = strlen(json_keys[i]);
-		pushJsonbValue(&state, WJB_KEY, &key);
-
-		value.type = item.isnull ? jbvNull : jbvNumeric;
 		if (item.isnull)
-			 /* no more to say */ ;
-		else if (item.kind == PNL_MONEY)
-		{
-			char	   *buf = palloc(FX_FIXED_NUMERIC_SIZE);
-
-			fx_fixed_write_numeric(item.money, true, buf);
-			value.val.numeric = (Numeric) buf;
-		}
+			fx_json_put_null(&state, json_keys[i]);
 		else if (item.kind == PNL_COUNT)
-			value.val.numeric = int64_to_numeric(item.count);
+			fx_json_put_count(&state, json_keys[i], item.count);
+		else if (item.kind == PNL_MONEY)
+			fx_json_put_money(&state, json_keys[i], item.money);
 		else
-			value.val.numeric =
-				DatumGetNumeric(DirectFunctionCall3(numeric_in,
-													CStringGetDatum(float8out_internal(item.ratio)),
-													ObjectIdGetDatum(InvalidOid),
-													Int32GetDatum(-1)));
-		pushJsonbValue(&state, WJB_VALUE, &value);
+			fx_json_put_double(&state, json_keys[i], item.ratio);
 	}
 	PG_RETURN_JSONB_P(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 }
