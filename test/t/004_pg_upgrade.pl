@@ -9,9 +9,13 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my ($stdout, $stderr) = run_command([ 'pg_config', '--bindir' ]);
-my $bindir = $ENV{FX_BINDIR} // $stdout;
+my ($bindir) = run_command([ 'pg_config', '--bindir' ]);
+my ($pkglibdir) = run_command([ 'pg_config', '--pkglibdir' ]);
+my ($settings) = run_command([ 'postgres', '--describe-config' ]);
 plan skip_all => 'pg_upgrade is not installed' unless -x "$bindir/pg_upgrade";
+# it loads $libdir/fxplatform, which only Debian's setting can divert
+plan skip_all => 'the library is not installed where pg_upgrade looks'
+  unless -e "$pkglibdir/fxplatform.so" || $settings =~ /^extension_destdir/m;
 
 my $old = PostgreSQL::Test::Cluster->new('old');
 $old->init;
