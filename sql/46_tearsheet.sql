@@ -90,7 +90,7 @@ BEGIN
            SELECT k.key, k.n,
                   CASE jsonb_typeof(run.performance_metrics -> k.key)
                       WHEN 'number' THEN trim_scale(round((run.performance_metrics ->> k.key)::numeric, 6))::text
-                      ELSE run.performance_metrics ->> k.key
+                      ELSE left(replace(run.performance_metrics ->> k.key, 'T', ' '), 16)
                   END AS value) m;
 
     SELECT fx.svg_points(array_agg((p.point ->> 'equity')::float8 ORDER BY p.n)),
@@ -130,7 +130,7 @@ BEGIN
         'body{font:15px/1.5 sans-serif;margin:2rem auto;max-width:62rem;padding:0 1rem;color:#222}',
         'svg{width:100%;height:auto;background:#f6f6f6}',
         'table{border-collapse:collapse;margin:1rem 0}',
-        'th,td{padding:.15rem .8rem;border-bottom:1px solid #ddd;text-align:right}',
+        'th,td{padding:.15rem .6rem;border-bottom:1px solid #ddd;text-align:right;overflow-wrap:anywhere}',
         'th{text-align:left;font-weight:normal}pre{white-space:pre-wrap;overflow-wrap:anywhere}',
         E'</style></head>\n<body>\n',
         '<h1>', head, E'</h1>\n',
