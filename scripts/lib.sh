@@ -203,6 +203,7 @@ install_into()
 {
 	local prefix=$1 libdir
 
+	as_user rm -rf "$prefix"
 	run_make install DESTDIR="$prefix" >/dev/null
 	libdir=$prefix$("$pg_config" --pkglibdir)
 	server_conf=$work/server.conf

@@ -78,6 +78,7 @@ new_york_offset(int64 secs)
 	{
 		pg_time_t	at = (pg_time_t) (secs + EPOCH_DIFF_SECS);
 		pg_time_t	boundary;
+		long		offset_now;
 		long		offset_after;
 		int			isdst;
 		int			isdst_after;
@@ -89,7 +90,7 @@ new_york_offset(int64 secs)
 					errcode(ERRCODE_CONFIG_FILE_ERROR),
 					errmsg("time zone \"%s\" is not known to this server", FX_DAY_ZONE));
 
-		switch (pg_next_dst_boundary(&at, &offset, &isdst, &boundary,
+		switch (pg_next_dst_boundary(&at, &offset_now, &isdst, &boundary,
 									 &offset_after, &isdst_after, zone))
 		{
 			case 1:
@@ -99,12 +100,10 @@ new_york_offset(int64 secs)
 				valid_until = PG_INT64_MAX;
 				break;
 			default:
-				valid_until = 0;
-				ereport(ERROR,
-						errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-						errmsg("timestamp out of range"));
+				elog(ERROR, "could not find the offset of time zone \"%s\"", FX_DAY_ZONE);
 		}
 		valid_from = secs;
+		offset = offset_now;
 	}
 	return offset;
 }
