@@ -12,14 +12,14 @@ CREATE OR REPLACE TRIGGER trades_backtest_mark_update
 CREATE OR REPLACE TRIGGER trades_reference_guard
     BEFORE INSERT OR UPDATE OF user_id, strategy_id, backtest_id ON trades
     FOR EACH ROW WHEN (NEW.strategy_id IS NOT NULL OR NEW.backtest_id IS NOT NULL)
-    EXECUTE FUNCTION guard_references();
+    EXECUTE FUNCTION guard_references('strategy_id', 'backtest_id');
 CREATE OR REPLACE TRIGGER backtests_reference_guard
     BEFORE INSERT OR UPDATE OF user_id, strategy_id ON backtests
-    FOR EACH ROW EXECUTE FUNCTION guard_references();
+    FOR EACH ROW EXECUTE FUNCTION guard_references('strategy_id');
 CREATE OR REPLACE TRIGGER strategies_reference_guard
     BEFORE INSERT OR UPDATE OF user_id, parent_strategy_id ON strategies
     FOR EACH ROW WHEN (NEW.parent_strategy_id IS NOT NULL)
-    EXECUTE FUNCTION guard_references();
+    EXECUTE FUNCTION guard_references('parent_strategy_id');
 
 CREATE OR REPLACE TRIGGER strategies_version_bump
     BEFORE UPDATE ON strategies

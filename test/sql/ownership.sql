@@ -63,3 +63,34 @@ SELECT version FROM strategies;
 UPDATE strategies SET config = '{"a": 3}', version = 10;
 SELECT version FROM strategies;
 ROLLBACK;
+
+-- nothing diverts the guard, and it fits its place only
+\set VERBOSITY terse
+BEGIN;
+INSERT INTO fx.users (id, email, username, password_hash)
+SELECT ('00000000-0000-4000-8000-0000000000a' || n)::uuid, n || '@example.com', n, 'x' FROM generate_series(1, 2) AS n;
+INSERT INTO fx.strategies (id, user_id, name, type) VALUES ('00000000-0000-4000-8000-0000000000b1', :'a1', 's', 'manual');
+CREATE TEMPORARY TABLE strategies (id uuid, user_id uuid, is_public boolean) ON COMMIT DROP;
+INSERT INTO pg_temp.strategies VALUES ('00000000-0000-4000-8000-0000000000b1', :'a2', true);
+CREATE SCHEMA hostile;
+CREATE FUNCTION hostile.yes(uuid, uuid) RETURNS boolean LANGUAGE sql AS 'SELECT true';
+CREATE OPERATOR hostile.= (LEFTARG = uuid, RIGHTARG = uuid, FUNCTION = hostile.yes);
+SET LOCAL search_path = hostile, pg_temp, pg_catalog;
+SAVEPOINT s;
+INSERT INTO fx.backtests (strategy_id, user_id, name) VALUES ('00000000-0000-4000-8000-0000000000b1', :'a2', 'b');
+ROLLBACK TO s;
+INSERT INTO fx.backtests (strategy_id, user_id, name) VALUES ('00000000-0000-4000-8000-0000000000b1', NULL, 'b');
+ROLLBACK;
+SELECT fx.guard_references();
+CREATE TABLE public.guarded (user_id uuid, strategy_id uuid, note text);
+CREATE TRIGGER t BEFORE INSERT ON public.guarded FOR EACH ROW EXECUTE FUNCTION fx.guard_references();
+INSERT INTO public.guarded VALUES (gen_random_uuid());
+CREATE OR REPLACE TRIGGER t BEFORE INSERT ON public.guarded FOR EACH ROW EXECUTE FUNCTION fx.guard_references('note');
+INSERT INTO public.guarded VALUES (gen_random_uuid());
+CREATE OR REPLACE TRIGGER t BEFORE INSERT ON public.guarded FOR EACH ROW EXECUTE FUNCTION fx.guard_references('nothing');
+INSERT INTO public.guarded VALUES (gen_random_uuid());
+CREATE OR REPLACE TRIGGER t AFTER INSERT ON public.guarded FOR EACH ROW EXECUTE FUNCTION fx.guard_references('strategy_id');
+INSERT INTO public.guarded VALUES (gen_random_uuid());
+CREATE OR REPLACE TRIGGER t BEFORE INSERT ON public.guarded FOR EACH ROW EXECUTE FUNCTION fx.guard_references('strategy_id');
+INSERT INTO public.guarded VALUES (gen_random_uuid()) RETURNING strategy_id;
+DROP TABLE public.guarded;
