@@ -94,6 +94,20 @@ SELECT seq, closed_at, net_profit, equity, drawdown, round(drawdown_fraction::nu
   FROM backtests b, equity_points(b.trades)
  ORDER BY seq DESC LIMIT 5;
 
+\echo '==> the same in plain SQL, slowly: not a digit differs'
+WITH plain AS (
+    SELECT row_number() OVER w AS seq, 10000 + sum(profit - commission) OVER w AS equity
+      FROM backtests b, jsonb_to_recordset(b.trades)
+               AS t (profit numeric, commission numeric, "closedAt" timestamptz)
+    WINDOW w AS (ORDER BY "closedAt" ROWS UNBOUNDED PRECEDING)
+)
+SELECT count(*) AS trades, count(*) FILTER (WHERE c.equity <> p.equity) AS different,
+       max(p.equity) FILTER (WHERE p.seq = n.trades) = (n.results ->> 'finalBalance')::numeric AS same_balance
+  FROM plain p
+  JOIN (SELECT c.* FROM backtests b, equity_points(b.trades) c) AS c USING (seq)
+ CROSS JOIN (SELECT results, jsonb_array_length(trades) AS trades FROM backtests) AS n
+ GROUP BY n.results, n.trades;
+
 \echo '==> live trades of the same user, by symbol'
 INSERT INTO trades (user_id, strategy_id, symbol, type, order_type, quantity, price,
                     commission, profit, status, executed_at, closed_at)

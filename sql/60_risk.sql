@@ -1,6 +1,24 @@
 
 -- risk limits
 
+CREATE FUNCTION account_initial_balance(preferences jsonb)
+RETURNS numeric
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+               WHEN jsonb_typeof(preferences -> 'initialBalance') IN ('number', 'string')
+                    AND preferences ->> 'initialBalance' ~ '^\d{1,20}(\.\d+)?$'
+               THEN round((preferences ->> 'initialBalance')::numeric, 8)
+               ELSE 0
+           END
+$$;
+
+COMMENT ON FUNCTION account_initial_balance(jsonb)
+    IS 'initial balance of an account, from key initialBalance of users.preferences, in account currency; 0 (not known) when it is absent or not a plain positive number';
+
 -- What a measure may reach, in its own units; NULL when that is not known.
 CREATE FUNCTION risk_bound(type text, limit_type text, limit_value numeric, initial_balance numeric)
 RETURNS numeric
@@ -60,21 +78,3 @@ $$;
 
 COMMENT ON FUNCTION risk_utilization(uuid)
     IS 'active limits of a user and how far each is used up, in percent, highest first; a bound of 0 is 0 or Infinity percent; status ok, warning (from 80), breached (above 100, for losses and drawdowns from 100) or unknown (no current value, or a percentage of an unknown balance: NULL percent, last)';
-
-CREATE FUNCTION account_initial_balance(preferences jsonb)
-RETURNS numeric
-LANGUAGE sql
-IMMUTABLE
-PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT CASE
-               WHEN jsonb_typeof(preferences -> 'initialBalance') IN ('number', 'string')
-                    AND preferences ->> 'initialBalance' ~ '^\d{1,20}(\.\d+)?$'
-               THEN round((preferences ->> 'initialBalance')::numeric, 8)
-               ELSE 0
-           END
-$$;
-
-COMMENT ON FUNCTION account_initial_balance(jsonb)
-    IS 'initial balance of an account, from key initialBalance of users.preferences, in account currency; 0 (not known) when it is absent or not a plain positive number';
