@@ -264,7 +264,9 @@ fx_fixed_write_numeric(int128 value, bool strip_zeros, char *buf)
 	size = VARHDRSZ + sizeof(header) + ndigits * sizeof(int16);
 	SET_VARSIZE(buf, size);
 	memcpy(buf + VARHDRSZ, &header, sizeof(header));
-	memcpy(buf + VARHDRSZ + sizeof(header), digits, ndigits * sizeof(int16));
+	/* mostly two or three digits: a loop is faster than a call */
+	for (int i = 0; i < ndigits; i++)
+		((int16 *) (buf + VARHDRSZ + sizeof(header)))[i] = digits[i];
 
 	return size;
 }

@@ -17,6 +17,10 @@
 #include "compat.h"
 #include "iso8601.h"
 
+/* YYYY-MM-DD */
+#define DATE_LEN			10
+
+static bool read_date(const char *str, int64 *days);
 static bool read_digits(const char **p, const char *end, int count, int *value);
 static bool read_time(const char **p, const char *end, int64 *usecs);
 static bool read_offset(const char **p, const char *end, int *secs);
@@ -31,20 +35,13 @@ static char *write_digits(char *p, int value, int count);
 bool
 fx_iso8601_parse(const char *str, Size len, TimestampTz *result)
 {
-	const char *p = str;
+	const char *p = str + DATE_LEN;
 	const char *end = str + len;
-	int			year;
-	int			month;
-	int			day;
+	int64		days;
 	int64		usecs = 0;
 	int			offset = 0;
 
-	if (!read_digits(&p, end, 4, &year) || p == end || *p++ != '-' ||
-		!read_digits(&p, end, 2, &month) || p == end || *p++ != '-' ||
-		!read_digits(&p, end, 2, &day))
-		return false;
-	if (year < 1 || month < 1 || month > MONTHS_PER_YEAR ||
-		day < 1 || day > day_tab[isleap(year)][month - 1])
+	if (len < DATE_LEN || !read_date(str, &days))
 		return false;
 
 	if (p < end)
@@ -58,8 +55,7 @@ fx_iso8601_parse(const char *str, Size len, TimestampTz *result)
 			return false;
 	}
 
-	*result = (int64) (date2j(year, month, day) - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY +
-		usecs - (int64) offset * USECS_PER_SEC;
+	*result = days * USECS_PER_DAY + usecs - (int64) offset * USECS_PER_SEC;
 	return true;
 }
 
@@ -69,11 +65,11 @@ fx_iso8601_parse(const char *str, Size len, TimestampTz *result)
 int
 fx_iso8601_write(TimestampTz ts, char *buf)
 {
+	static int64 last_days = PG_INT64_MIN;
+	static char last_date[FX_ISO8601_SIZE];
+	static int	last_len;
 	int64		days = ts / USECS_PER_DAY;
 	int64		usecs = ts % USECS_PER_DAY;
-	int			year;
-	int			month;
-	int			day;
 	int			secs;
 	int			fraction;
 	char	   *p = buf;
@@ -83,18 +79,22 @@ fx_iso8601_write(TimestampTz ts, char *buf)
 		usecs += USECS_PER_DAY;
 		days--;
 	}
-	j2date((int) days + POSTGRES_EPOCH_JDATE, &year, &month, &day);
 	secs = (int) (usecs / USECS_PER_SEC);
 	fraction = (int) (usecs % USECS_PER_SEC);
 
-	if (year >= 1 && year <= 9999)
-		p = write_digits(p, year, 4);
-	else
-		p += sprintf(p, "%d", year);
-	*p++ = '-';
-	p = write_digits(p, month, 2);
-	*p++ = '-';
-	p = write_digits(p, day, 2);
+	/* neighbours in a curve mostly have the same date */
+	if (days != last_days)
+	{
+		int			year;
+		int			month;
+		int			day;
+
+		j2date((int) days + POSTGRES_EPOCH_JDATE, &year, &month, &day);
+		last_len = snprintf(last_date, sizeof(last_date), "%04d-%02d-%02d", year, month, day);
+		last_days = days;
+	}
+	memcpy(p, last_date, last_len);
+	p += last_len;
 	*p++ = 'T';
 	p = write_digits(p, secs / SECS_PER_HOUR, 2);
 	*p++ = ':';
@@ -113,6 +113,41 @@ fx_iso8601_write(TimestampTz ts, char *buf)
 	*p = '\0';
 
 	return (int) (p - buf);
+}
+
+/*
+ * A date, as days from 2000.
+ */
+static bool
+read_date(const char *str, int64 *days)
+{
+	static char last_date[DATE_LEN];
+	static int64 last_days;
+	const char *p = str;
+	const char *end = str + DATE_LEN;
+	int			year;
+	int			month;
+	int			day;
+
+	/* neighbours in a list of trades mostly have the same */
+	if (memcmp(str, last_date, DATE_LEN) == 0)
+	{
+		*days = last_days;
+		return true;
+	}
+
+	if (!read_digits(&p, end, 4, &year) || *p++ != '-' ||
+		!read_digits(&p, end, 2, &month) || *p++ != '-' ||
+		!read_digits(&p, end, 2, &day))
+		return false;
+	if (year < 1 || month < 1 || month > MONTHS_PER_YEAR ||
+		day < 1 || day > day_tab[isleap(year)][month - 1])
+		return false;
+
+	*days = date2j(year, month, day) - POSTGRES_EPOCH_JDATE;
+	memcpy(last_date, str, DATE_LEN);
+	last_days = *days;
+	return true;
 }
 
 static bool

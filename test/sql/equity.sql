@@ -70,6 +70,14 @@ SELECT seq, net_profit
   FROM fx.equity_points('[{"profit": 1, "swap": 1}, {"profit": 2, "swap": 1}, {"profit": 3}, {"profit": 4, "swam": 1},
                           {"commission": 1, "profit": 5, "swap": 1}, {"profit": 6, "swap": 1}]') ORDER BY seq;
 
+-- trades with more keys than a stride of offsets, in front of ours and behind
+SELECT count(*) AS trades, count(*) FILTER (WHERE net_profit IS DISTINCT FROM seq * 1.25 - 0.5) AS wrong,
+       count(*) FILTER (WHERE closed_at IS DISTINCT FROM timestamptz '2024-01-01 00:00+00' + seq * interval '1 hour') AS wrong_times
+  FROM fx.equity_points((
+       SELECT jsonb_agg((SELECT jsonb_object_agg(k || left('padding to sort behind', 4 + k % 19), repeat('x', (k * n) % 300)) FROM generate_series(1, 1 + n % 70) AS k)
+                        || jsonb_build_object('profit', n * 1.25, 'commission', 0.5, 'closedAt', timestamptz '2024-01-01 00:00+00' + n * interval '1 hour') ORDER BY n)
+         FROM generate_series(1, 200) AS n)) WHERE seq > 0;
+
 -- a fraction above one, and tiny ones
 SELECT drawdown, drawdown_fraction FROM fx.equity_points('[{"profit": -25}]', 10) WHERE seq = 1;
 SELECT p -> 'drawdownFraction' AS fraction
