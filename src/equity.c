@@ -180,14 +180,11 @@ curve_begin(CurveWriter *writer, uint32 nelems)
 {
 	uint32		header = nelems | JB_FARRAY;
 
-	/* even the entries alone must stay below the limit of the points */
-	if (nelems > JENTRY_OFFLENMASK / POINT_KEYS_LEN)
-		raise_curve_too_long();
-
 	writer->nelems = nelems;
 	writer->written = 0;
 	writer->data_start = VARHDRSZ + sizeof(uint32) + nelems * sizeof(JEntry);
-	writer->capacity = writer->data_start + (Size) nelems * POINT_USUAL_SIZE + POINT_MAX_SIZE;
+	writer->capacity = writer->data_start + POINT_MAX_SIZE +
+		Min((Size) nelems * POINT_USUAL_SIZE, JENTRY_OFFLENMASK);
 	writer->buf = MemoryContextAllocHuge(CurrentMemoryContext, writer->capacity);
 	writer->used = writer->data_start;
 	memcpy(writer->buf + VARHDRSZ, &header, sizeof(header));

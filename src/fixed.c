@@ -346,7 +346,8 @@ fx_fixed_div(int128 num, int128 den)
 
 /*
  * Raise the error of a value that is not finite or does not fit; what names
- * the argument.
+ * the argument.  A text that is no number is the caller's to report, who can
+ * show it.
  */
 void
 fx_fixed_raise(FxFixedStatus status, const char *what)
@@ -369,10 +370,6 @@ fx_fixed_raise(FxFixedStatus status, const char *what)
 					errmsg("%s is out of range", what));
 			break;
 		case FX_FIXED_SYNTAX:
-			ereport(ERROR,
-					errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
-					errmsg("%s is not a number", what));
-			break;
 		case FX_FIXED_OK:
 			break;
 	}

@@ -316,13 +316,9 @@ system_quality(const FxTrades *trades, int128 total)
 
 	for (uint32 i = 0; i < trades->count; i++)
 	{
-		int128		deviation;
-		double		d;
+		/* fits: it is at most the sum of wins or that of losses */
+		double		d = (double) (trades->items[i].net - whole) - rest;
 
-		if (fx_fixed_sub_overflow(trades->items[i].net, whole, &deviation))
-			d = (double) trades->items[i].net - (double) whole;
-		else
-			d = (double) deviation - rest;
 		equal &= trades->items[i].net == trades->items[0].net;
 		fx_sum_add(&squares, d * d);
 	}
@@ -362,12 +358,10 @@ curve_metrics(const FxTrades *trades, int128 balance, TimestampTz begin, CurveMe
 		ends = equity >= peak;
 		if (!ends)
 		{
-			int128		drawdown;
-			double		fraction;
+			/* fits: it is at most the sum of losses */
+			int128		drawdown = peak - equity;
+			double		fraction = (double) drawdown / (double) peak;
 
-			if (fx_fixed_sub_overflow(peak, equity, &drawdown))
-				fx_fixed_raise(FX_FIXED_OVERFLOW, "drawdown");
-			fraction = (double) drawdown / (double) peak;
 			deepest = Max(deepest, fraction);
 			if (drawdown > metrics->max_drawdown)
 			{
@@ -402,8 +396,6 @@ curve_metrics(const FxTrades *trades, int128 balance, TimestampTz begin, CurveMe
 	}
 
 	metrics->final_balance = equity;
-	if (fx_fixed_sub_overflow(equity, balance, &equity))
-		fx_fixed_raise(FX_FIXED_OVERFLOW, "net profit");
 	if (metrics->episodes > 0)
 		metrics->average_fraction = fx_sum_get(&depths) / metrics->episodes;
 }

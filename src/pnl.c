@@ -143,8 +143,7 @@ fx_pnl_merge(FxPnl *into, const FxPnl *from)
 	add_sum(&into->gross_loss, from->gross_loss, "sum of losing trades");
 	add_sum(&into->commission, from->commission, "sum of commissions");
 	add_sum(&into->swap, from->swap, "sum of swaps");
-	if (fx_wide_add_words(&into->squares, from->squares.word, FX_WIDE_WORDS))
-		fx_fixed_raise(FX_FIXED_OVERFLOW, "sum of squares");
+	fx_wide_add_words(&into->squares, from->squares.word, FX_WIDE_WORDS);
 }
 
 /*
@@ -220,8 +219,8 @@ add_trade(FxPnl *pnl, int128 net)
 		if (net < pnl->largest_loss)
 			pnl->largest_loss = net;
 	}
-	if (unlikely(fx_wide_add_square(&pnl->squares, net)))
-		fx_fixed_raise(FX_FIXED_OVERFLOW, "sum of squares");
+	/* fits, because the sums above did */
+	fx_wide_add_square(&pnl->squares, net);
 }
 
 static inline void

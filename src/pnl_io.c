@@ -270,6 +270,7 @@ static bool
 is_possible(const FxPnl *pnl)
 {
 	FxWide		least = {0};
+	FxWide		most = {0};
 
 	if (pnl->trades < 0 || pnl->wins < 0 || pnl->losses < 0 ||
 		pnl->wins > pnl->trades || pnl->losses > pnl->trades - pnl->wins)
@@ -285,11 +286,12 @@ is_possible(const FxPnl *pnl)
 	if (pnl->trades == 0 && (pnl->commission != 0 || pnl->swap != 0))
 		return false;
 
-	if (fx_wide_add_square(&least, pnl->largest_win) ||
-		fx_wide_add_square(&least, pnl->largest_loss) ||
-		fx_wide_compare(&pnl->squares, &least) < 0)
-		return false;
-	if (pnl->wins + pnl->losses <= 1 && fx_wide_compare(&pnl->squares, &least) != 0)
+	fx_wide_add_square(&least, pnl->largest_win);
+	fx_wide_add_square(&least, pnl->largest_loss);
+	fx_wide_add_square(&most, pnl->gross_profit);
+	fx_wide_add_square(&most, pnl->gross_loss);
+	if (fx_wide_compare(&pnl->squares, &least) < 0 ||
+		fx_wide_compare(&pnl->squares, &most) > 0)
 		return false;
 	return fx_pnl_variance(pnl) >= 0;
 }

@@ -5,7 +5,8 @@
  *
  * The square of an amount at scale 8 takes up to 120 bits where the amount
  * fits DECIMAL(18,8), so that 170 maximal ones overflow 128 bits.  256 bits
- * hold the squares of any int128.
+ * hold the square of any int128 and, as the sum of squares is at most the square
+ * of the sum, those of all amounts whose sum is one.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,24 +21,21 @@ typedef struct FxWide
 } FxWide;
 
 /*
- * Add a value of n words to a sum; true when it does not fit.
+ * Add a value of n words.  The caller knows that the sum fits.
  */
-static inline bool
+static inline void
 fx_wide_add_words(FxWide *sum, const uint64 *words, int n)
 {
 	uint64		carry = 0;
 
-	for (int i = 0; i < FX_WIDE_WORDS; i++)
+	for (int i = 0; i < FX_WIDE_WORDS && (i < n || carry != 0); i++)
 	{
-		uint128		total;
+		uint128		total = (uint128) sum->word[i] + (i < n ? words[i] : 0) + carry;
 
-		if (i >= n && carry == 0)
-			return false;
-		total = (uint128) sum->word[i] + (i < n ? words[i] : 0) + carry;
 		sum->word[i] = (uint64) total;
 		carry = (uint64) (total >> 64);
 	}
-	return carry != 0;
+	Assert(carry == 0);
 }
 
 /*
@@ -63,9 +61,9 @@ fx_wide_square(uint128 magnitude, uint64 *words)
 }
 
 /*
- * Add the square of a number; true when the sum does not fit.
+ * Add the square of a number.
  */
-static inline bool
+static inline void
 fx_wide_add_square(FxWide *sum, int128 value)
 {
 	uint128		magnitude = value < 0 ? -(uint128) value : (uint128) value;
@@ -77,10 +75,13 @@ fx_wide_add_square(FxWide *sum, int128 value)
 
 		words[0] = (uint64) square;
 		words[1] = (uint64) (square >> 64);
-		return fx_wide_add_words(sum, words, 2);
+		fx_wide_add_words(sum, words, 2);
 	}
-	fx_wide_square(magnitude, words);
-	return fx_wide_add_words(sum, words, FX_WIDE_WORDS);
+	else
+	{
+		fx_wide_square(magnitude, words);
+		fx_wide_add_words(sum, words, FX_WIDE_WORDS);
+	}
 }
 
 static inline int

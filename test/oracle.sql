@@ -250,6 +250,8 @@ CREATE FUNCTION oracle.sample(n integer, shape text) RETURNS jsonb LANGUAGE sql 
                timestamptz '2023-02-24 12:00+00'
                    + CASE shape WHEN 'unordered' THEN random() * interval '90 days'
                                 WHEN 'equal' THEN floor(i / 3) * interval '3 hours'
+                                WHEN 'shuffled' THEN floor(random() * n / 3) * interval '5 hours'
+                                WHEN 'past' THEN i * interval '11 hours' - interval '25 years'
                                 WHEN 'idle' THEN i * i * interval '7 hours'
                                 ELSE i * interval '4 hours 7.5 seconds' END AS closed,
                random() * interval '20 hours' AS held

@@ -13,7 +13,7 @@ SET LOCAL timezone = 'America/St_Johns';
 SELECT setseed(0.5);
 CREATE TEMPORARY TABLE sample ON COMMIT DROP AS
 SELECT shape, size, oracle.sample(size, shape) AS trades
-  FROM unnest('{plain,large,javascript,losing,unordered,equal,untimed,strings,executed}'::text[]) AS shape,
+  FROM unnest('{plain,large,javascript,losing,unordered,equal,shuffled,past,untimed,strings,executed}'::text[]) AS shape,
        unnest('{0,1,2,3,30,31,32,33,63,64,65,500}'::integer[]) AS size;
 
 -- as rows

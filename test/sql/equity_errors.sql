@@ -29,6 +29,7 @@ SELECT left(trades::text, 72) AS trades, pg_temp.refusal(trades)
     (32, '[{"profit": "NaN"}]'), (33, '[{"profit": "-Infinity"}]'), (34, '[{"profit": "inf"}]'),
     (35, '[{"profit": 1e131071}]'), (36, '[{"profit": "1e131072"}]'), (37, '[{"profit": "1e99999999999"}]'),
     (38, '[{"profit": 1234567890123456789012345678901234567890}]'), (39, '[{"profit": "-170141183460469231731687303715.88"}]'),
+    (43, '[{"profit": "1234567890123456789012345678901234567890"}]'), (44, '[{"profit": "2e30"}]'),
     (40, '[{"profit": 1, "commission": "x"}]'), (41, '[{"profit": 1, "swap": null}]'), (42, '[{"profit": 1, "swap": false}]'),
     -- times
     (60, '[{"profit": 1, "closedAt": null}]'), (61, '[{"profit": 1, "closed_at": 1704067200}]'),
@@ -41,6 +42,9 @@ SELECT left(trades::text, 72) AS trades, pg_temp.refusal(trades)
     (74, '[{"profit": 1, "closedAt": "2024-01-02T23:59:60.5"}]'), (75, '[{"profit": 1, "closedAt": "2024-01-02T12:00:00 UTC"}]'),
     (76, '[{"profit": 1, "closedAt": "2024-01-02T12:00:00+16:00"}]'), (77, '[{"profit": 1, "closedAt": "2024-01-02T12:00:00."}]'),
     (78, '[{"profit": 1, "closedAt": "12024-01-02"}]'), (79, '[{"profit": 1, "closedAt": " 2024-01-02"}]'),
+    (83, '[{"profit": 1, "closedAt": "2024-01-02X12:00"}]'), (84, '[{"profit": 1, "closedAt": "2024-01-02T12:00:00Z+1"}]'), (85, '[{"profit": 1, "closedAt": "2024-01-02T12:00:0"}]'),
+    (86, '[{"profit": 1, "closedAt": "2024-01-02T12:00:00*05"}]'), (87, '[{"profit": 1, "closedAt": "2024-01-02T12:00:00+5"}]'), (88, '[{"profit": 1, "closedAt": "2024-01-02T12:00:00+05:3"}]'),
+    (89, '[{"profit": 1, "closedAt": "2024-01-02T12:00:00+05:30:4"}]'), (95, '[{"profit": 1, "closedAt": "2024-01-0a"}]'), (96, '[{"profit": 1, "closedAt": "20240102"}]'),
     (80, '[{"profit": 1, "closedAt": "2024-01-02", "executedAt": "2024-01-03"}]'),
     (81, '[{"profit": 1, "closedAt": "2024-01-02"}, {"profit": 1}]'), (82, '[{"profit": 1}, {"profit": 1, "executed_at": "2024-01-02"}]'),
     -- sums

@@ -106,9 +106,17 @@ SELECT bool_and(encode(fx.pnl_send(p), 'hex') IS NOT NULL) AS sent, min(octet_le
 SELECT fx.stddev(fx.pnl_agg(x)) BETWEEN 10012523486 AND 10012523487 AS wide
   FROM (SELECT 9999999999.99999999 * CASE n % 2 WHEN 0 THEN 1 ELSE -1 END AS x FROM generate_series(1, 400) AS n) AS v;
 
+-- zero, however it is written; nothing and nothing
+SELECT fx.pnl_agg(z) FROM (VALUES (0::numeric(80, 70)), (0), (-0.0), (1e-30)) AS v (z);
+SELECT fx.pnl_combine(NULL, NULL) IS NULL AS none;
+-- hashes with and without a seed
+SELECT fx.pnl_hash_extended(p, 0) & 4294967295 = fx.pnl_hash(p)::bigint & 4294967295 AS same, fx.pnl_hash_extended(p, 0) <> fx.pnl_hash_extended(p, 1) AS seeded
+  FROM (SELECT fx.pnl_agg(1) AS p) AS v;
+
 -- everything at once, as a row and as JSON
 SELECT (fx.summary(fx.pnl_agg(x, 0.5, -0.25))).* FROM (VALUES (10), (-4), (0.75), (3)) AS v (x) \gx
 SELECT fx.pnl_agg(x)::fx.pnl_summary FROM (VALUES (1)) AS v (x);
+SELECT fx.pnl_agg(1)::jsonb @> '{"averageLoss": null, "largestLoss": null, "profitFactor": null, "payoffRatio": null, "stddev": null}' AS nulls;
 SELECT jsonb_pretty(fx.pnl_agg(x)::jsonb) FROM (VALUES (1.50), (-0.000000015)) AS v (x);
 -- called by hand a value is not changed in place
 SELECT a, fx.pnl_accum(a, 5) AS b, fx.pnl_accum(a, NULL) = a AS same, fx.pnl_combine(a, a) AS c, fx.pnl_combine(NULL, a) = a AS copied

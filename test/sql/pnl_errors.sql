@@ -18,7 +18,9 @@ SELECT fx.pnl_agg(x) FROM (VALUES (-1.7e30), (-1.7e30)) AS v (x);
 SELECT fx.pnl_agg(x, x, 0) FROM (VALUES (1.7e30), (1.7e30)) AS v (x);
 SELECT fx.pnl_agg(x, 0, -x) FROM (VALUES (1.7e30), (1.7e30)) AS v (x);
 SELECT fx.rollup(p) FROM (SELECT fx.pnl_agg(1.7e30) AS p FROM generate_series(1, 2) AS g GROUP BY g) AS v;
-SELECT fx.net_profit(fx.pnl_agg(x)) FROM (VALUES (1.7e30), (-1.7e30)) AS v (x);
+SELECT fx.rollup(p) FROM (VALUES ('1:9223372036854775807,0,0,0,0,0,0,0,0,0'::fx.pnl), ('1:1,0,0,0,0,0,0,0,0,0')) AS v (p);
+-- the squares of what just fits fit
+SELECT fx.net_profit(p), fx.stddev(p) FROM (SELECT fx.pnl_agg(x) AS p FROM (VALUES (1.7e30), (-1.7e30)) AS v (x)) AS w;
 
 -- text
 CREATE FUNCTION pg_temp.refusal(value text) RETURNS text LANGUAGE plpgsql AS $$
@@ -39,7 +41,7 @@ SELECT pg_temp.refusal(value)
     '1:-1,0,0,0,0,0,0,0,0,0', '1:1,2,0,2,0,0,0,2,0,8e1bc9bf040000', '1:1,1,1,2,-1,0,0,2,-1,ffffffffffffff',
     '1:1,0,0,2,0,0,0,2,0,8e1bc9bf040000', '1:1,1,0,-2,0,0,0,2,0,8e1bc9bf040000', '1:1,1,0,2,0,0,0,3,0,ffffffffffffffff',
     '1:1,1,0,2,0,0,0,1,0,8e1bc9bf040000', '1:2,1,1,2,2,0,0,2,-2,ffffffffffffffff', '1:0,0,0,0,0,1,0,0,0,0', '1:1,0,0,0,0,0,0,0,0,1',
-    '1:1,1,0,2,0,0,0,2,0,8e1bc9bf03ffff', '1:2,2,0,4,0,0,0,2,0,8e1bc9bf040000', '1:2,0,2,0,-4,0,0,0,-2,8e1bc9bf040000',
+    '1:1,1,0,2,0,0,0,2,0,8e1bc9bf03ffff', '1:2,2,0,4,0,0,0,2,0,8e1bc9bf040000', '1:2,0,2,0,-4,0,0,0,-2,8e1bc9bf040000', '1:2,2,0,4,0,0,0,2,0,ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff',
     -- a value of a later version
     '2:1,1,0,2,0,0,0,2,0,8e1bc9bf040000', '2:whatever', '-1:1', repeat('1', 1000), repeat('€', 1000)]) WITH ORDINALITY AS v (value, n)
  ORDER BY n;
