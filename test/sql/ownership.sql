@@ -40,14 +40,14 @@ SELECT n, pg_temp.try(statement) AS verdict FROM (VALUES
   ) AS v (n, statement) ORDER BY n;
 
 -- a trade of a backtest stays one: when told otherwise, when the backtest goes; and becomes one late
-SELECT right(id::text, 2) AS id, is_backtest FROM trades WHERE id::text LIKE '%d_' ORDER BY 1;
+SELECT right(id::text, 2) AS id, is_backtest FROM trades WHERE id::text LIKE '00000000-%d_' ORDER BY 1;
 UPDATE trades SET is_backtest = false;
 DELETE FROM backtests WHERE id = '00000000-0000-4000-8000-0000000000c1';
-SELECT right(id::text, 2) AS id, is_backtest, backtest_id FROM trades WHERE id::text LIKE '%d_' ORDER BY 1;
+SELECT right(id::text, 2) AS id, is_backtest, backtest_id FROM trades WHERE id::text LIKE '00000000-%d_' ORDER BY 1;
 INSERT INTO backtests (id, strategy_id, user_id, name) VALUES ('00000000-0000-4000-8000-0000000000c2', '00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-0000000000a1', 'b');
 UPDATE trades SET backtest_id = '00000000-0000-4000-8000-0000000000c2' WHERE id = '00000000-0000-4000-8000-0000000000d2';
 UPDATE trades SET backtest_id = NULL;
-SELECT right(id::text, 2) AS id, is_backtest FROM trades WHERE id::text LIKE '%d_' ORDER BY 1;
+SELECT right(id::text, 2) AS id, is_backtest FROM trades WHERE id::text LIKE '00000000-%d_' ORDER BY 1;
 
 -- a user whose strategy was copied can go; the copy stays (13)
 DELETE FROM users WHERE id = :'a1';
