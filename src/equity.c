@@ -28,10 +28,29 @@
 
 #define EQUITY_POINTS_COLS	7
 
-/* The keys of a point, sorted as JSONB sorts them: by length, then bytes */
-#define POINT_KEYS			"equity" "drawdown" "timestamp" "drawdownFraction"
-#define POINT_KEYS_LEN		(6 + 8 + 9 + 16)
+/*
+ * What a point begins with; but for the entries of its values it is always the
+ * same.  The keys are sorted as JSONB sorts them: by length, then bytes.
+ */
 #define POINT_PAIRS			4
+#define POINT_KEYS			"equity" "drawdown" "timestamp" "drawdownFraction"
+
+typedef struct PointHead
+{
+	uint32		header;
+	JEntry		keys[POINT_PAIRS];
+	JEntry		values[POINT_PAIRS];
+	char		key_text[sizeof(POINT_KEYS) - 1];
+	char		gap;			/* aligns the first value */
+} PointHead;
+
+static const PointHead point_head = {
+	.header = POINT_PAIRS | JB_FOBJECT,
+	.keys = {6 | JENTRY_HAS_OFF, 8, 9, 16},
+	.key_text = POINT_KEYS,
+};
+
+StaticAssertDecl(sizeof(PointHead) % sizeof(int32) == 0, "a number begins at a multiple of four");
 
 /*
  * No point is larger: container header, entries, keys, two amounts, a time, a
@@ -66,7 +85,7 @@ PG_FUNCTION_INFO_V1(fx_equity_points);
 
 static void equity_add(EquityState *state, int128 net);
 static double drawdown_fraction(const EquityState *state);
-static void curve_begin(CurveWriter *writer, uint32 nelems);
+static void curve_begin(CurveWriter *writer, uint32 nelems, Jsonb *spare);
 static void curve_point(CurveWriter *writer, const EquityState *state,
 						const TimestampTz *closed_at);
 pg_noreturn static void raise_curve_too_long(void);
@@ -78,15 +97,17 @@ static Size write_double_numeric(double value, char *buf);
 Datum
 fx_equity_curve(PG_FUNCTION_ARGS)
 {
+	Pointer		datum = DatumGetPointer(PG_GETARG_DATUM(0));
 	int128		balance = fx_initial_balance(PG_GETARG_DATUM(1));
+	Jsonb	   *json = PG_GETARG_JSONB_P(0);
 	FxTrades	trades;
 	EquityState state;
 	CurveWriter writer;
 
-	fx_trades_read(PG_GETARG_JSONB_P(0), &trades);
+	fx_trades_read(json, &trades);
 
 	state.equity = state.peak = balance;
-	curve_begin(&writer, trades.count + 1);
+	curve_begin(&writer, trades.count + 1, (Pointer) json != datum ? json : NULL);
 	curve_point(&writer, &state, NULL);
 	for (uint32 i = 0; i < trades.count; i++)
 	{
@@ -169,14 +190,23 @@ equity_add(EquityState *state, int128 net)
 static double
 drawdown_fraction(const EquityState *state)
 {
-	return (double) (state->peak - state->equity) / (double) state->peak;
+	int128		drawdown = state->peak - state->equity;
+
+	/* the machine converts 64 bits, a function of the compiler's 128 */
+	if (likely(state->peak <= PG_INT64_MAX && drawdown <= PG_INT64_MAX))
+		return (double) (int64) drawdown / (double) (int64) state->peak;
+	return (double) drawdown / (double) state->peak;
 }
 
 /*
  * Lay out the head of the array: its header and an entry a point.
+ *
+ * spare is a detoasted copy that has been read, or NULL.  Points are mostly
+ * smaller than the trades, so its memory serves for the curve: touching as much
+ * fresh memory would take longer than everything that is written there.
  */
 static void
-curve_begin(CurveWriter *writer, uint32 nelems)
+curve_begin(CurveWriter *writer, uint32 nelems, Jsonb *spare)
 {
 	uint32		header = nelems | JB_FARRAY;
 
@@ -185,7 +215,13 @@ curve_begin(CurveWriter *writer, uint32 nelems)
 	writer->data_start = VARHDRSZ + sizeof(uint32) + nelems * sizeof(JEntry);
 	writer->capacity = writer->data_start + POINT_MAX_SIZE +
 		Min((Size) nelems * POINT_USUAL_SIZE, JENTRY_OFFLENMASK);
-	writer->buf = MemoryContextAllocHuge(CurrentMemoryContext, writer->capacity);
+	if (spare != NULL && VARSIZE(spare) >= writer->capacity)
+	{
+		writer->capacity = VARSIZE(spare);
+		writer->buf = (char *) spare;
+	}
+	else
+		writer->buf = MemoryContextAllocHuge(CurrentMemoryContext, writer->capacity);
 	writer->used = writer->data_start;
 	memcpy(writer->buf + VARHDRSZ, &header, sizeof(header));
 }
@@ -196,13 +232,11 @@ curve_begin(CurveWriter *writer, uint32 nelems)
 static void
 curve_point(CurveWriter *writer, const EquityState *state, const TimestampTz *closed_at)
 {
-	static const uint32 key_entries[POINT_PAIRS] = {6 | JENTRY_HAS_OFF, 8, 9, 16};
-	uint32		header = POINT_PAIRS | JB_FOBJECT;
 	Size		begin = writer->used;
-	char	   *entries;
+	PointHead  *head;
 	char	   *p;
 	char	   *value;
-	JEntry		entry[POINT_PAIRS];
+	JEntry		entry;
 	uint32		total;
 	int128		drawdown = state->peak - state->equity;
 
@@ -221,34 +255,29 @@ curve_point(CurveWriter *writer, const EquityState *state, const TimestampTz *cl
 
 	p = writer->buf + begin;
 	PAD(p);
-	memcpy(p, &header, sizeof(header));
-	p += sizeof(header);
-	memcpy(p, key_entries, sizeof(key_entries));
-	p += sizeof(key_entries);
-	entries = p;
-	p += sizeof(entry);
-	memcpy(p, POINT_KEYS, POINT_KEYS_LEN);
-	p += POINT_KEYS_LEN;
+	head = (PointHead *) p;
+	memcpy(head, &point_head, sizeof(PointHead));
+	p += sizeof(PointHead);
 
-	value = p;
-	PAD(p);
+	/* the gap after the keys belongs to the first number */
+	value = (char *) &head->gap;
 	p += fx_fixed_write_numeric(state->equity, true, p);
-	entry[0] = JENTRY_ISNUMERIC | (uint32) (p - value);
+	head->values[0] = JENTRY_ISNUMERIC | (uint32) (p - value);
 
 	value = p;
 	PAD(p);
 	p += fx_fixed_write_numeric(drawdown, true, p);
-	entry[1] = JENTRY_ISNUMERIC | (uint32) (p - value);
+	head->values[1] = JENTRY_ISNUMERIC | (uint32) (p - value);
 
 	if (closed_at != NULL)
 	{
 		int			len = fx_iso8601_write(*closed_at, p);
 
 		p += len;
-		entry[2] = JENTRY_ISSTRING | (uint32) len;
+		head->values[2] = JENTRY_ISSTRING | (uint32) len;
 	}
 	else
-		entry[2] = JENTRY_ISNULL;
+		head->values[2] = JENTRY_ISNULL;
 
 	value = p;
 	PAD(p);
@@ -256,10 +285,9 @@ curve_point(CurveWriter *writer, const EquityState *state, const TimestampTz *cl
 		p += fx_fixed_write_numeric(0, true, p);
 	else
 		p += write_double_numeric(drawdown_fraction(state), p);
-	entry[3] = JENTRY_ISNUMERIC | (uint32) (p - value);
+	head->values[3] = JENTRY_ISNUMERIC | (uint32) (p - value);
 #undef PAD
 
-	memcpy(entries, entry, sizeof(entry));
 	Assert(p - (writer->buf + begin) <= POINT_MAX_SIZE);
 	writer->used = p - writer->buf;
 
@@ -267,11 +295,11 @@ curve_point(CurveWriter *writer, const EquityState *state, const TimestampTz *cl
 	total = (uint32) (writer->used - writer->data_start);
 	if (writer->used - writer->data_start > JENTRY_OFFLENMASK)
 		raise_curve_too_long();
-	entry[0] = writer->written % JB_OFFSET_STRIDE == 0 ?
+	entry = writer->written % JB_OFFSET_STRIDE == 0 ?
 		JENTRY_ISCONTAINER | JENTRY_HAS_OFF | total :
 		JENTRY_ISCONTAINER | (uint32) (writer->used - begin);
 	memcpy(writer->buf + VARHDRSZ + sizeof(uint32) + writer->written * sizeof(JEntry),
-		   &entry[0], sizeof(JEntry));
+		   &entry, sizeof(JEntry));
 	writer->written++;
 }
 
@@ -292,62 +320,49 @@ raise_curve_too_long(void)
 static Size
 write_double_numeric(double value, char *buf)
 {
+	static const uint32 power_of_ten[] = {1, 10, 100, 1000, 10000};
 	char		text[DOUBLE_SHORTEST_DECIMAL_LEN];
-	int			len = double_to_shortest_decimal_buf(value, text);
-	char		digit_buf[DOUBLE_SHORTEST_DECIMAL_LEN];
-	const char *digits = digit_buf;
+	const char *end = text + double_to_shortest_decimal_buf(value, text);
+	const char *p;
+	const char *point = NULL;
+	uint64		mantissa = 0;	/* at most 17 digits */
+	int			exponent;		/* of ten, of its last digit */
+	int			shift;
+	int16		reversed[FRACTION_MAX_DIGITS];
+	int16	   *digits = (int16 *) (buf + VARHDRSZ + sizeof(uint16));
 	int			ndigits = 0;
-	int			point = -1;		/* digits before the point */
-	int			exponent = 0;
-	int			power;			/* of ten, of the first digit */
+	int			zeros = 0;
 	int			weight;
 	int			dscale;
-	int16		base[FRACTION_MAX_DIGITS] = {0};
-	int			nbase = 0;
 	uint16		header;
 
-	for (int i = 0; i < len; i++)
+	for (p = text; p < end && *p != 'e'; p++)
 	{
-		if (text[i] == '.')
-			point = ndigits;
-		else if (text[i] == 'e')
-		{
-			exponent = atoi(text + i + 1);
-			break;
-		}
+		if (*p == '.')
+			point = p;
 		else
-			digit_buf[ndigits++] = text[i] - '0';
+			mantissa = mantissa * 10 + (uint64) (*p - '0');
 	}
-	if (point < 0)
-		point = ndigits;
+	exponent = point != NULL ? (int) (point + 1 - p) : 0;
+	if (p < end)
+		exponent += atoi(p + 1);
 
-	/* leading zeros, of 0.0012, are no digits */
-	while (ndigits > 1 && *digits == 0)
-	{
-		digits++;
-		ndigits--;
-		point--;
-	}
-	while (ndigits > 1 && digits[ndigits - 1] == 0)
-		ndigits--;
-	power = point - 1 + exponent;
+	/* a digit of base 10000 ends at a multiple of four decimals */
+	shift = exponent & 3;
+	reversed[ndigits++] = (int16) (mantissa % power_of_ten[4 - shift] * power_of_ten[shift]);
+	for (mantissa /= power_of_ten[4 - shift]; mantissa != 0; mantissa /= 10000)
+		reversed[ndigits++] = (int16) (mantissa % 10000);
+	while (reversed[zeros] == 0)
+		zeros++;
 
-	dscale = Max(0, ndigits - 1 - power);
-	weight = power >= 0 ? power / 4 : -((3 - power) / 4);
-	for (int i = 0; i < ndigits; i++)
-	{
-		static const int16 unit[4] = {1, 10, 100, 1000};
-		int			at = power - i;
-		int			group = at >= 0 ? at / 4 : -((3 - at) / 4);
-
-		base[weight - group] += digits[i] * unit[at - 4 * group];
-		nbase = weight - group + 1;
-	}
-	Assert(nbase <= FRACTION_MAX_DIGITS && dscale <= 63 && weight >= -64);
+	dscale = Max(0, -exponent);
+	weight = (exponent - shift) / 4 + ndigits - 1;
+	Assert(ndigits <= FRACTION_MAX_DIGITS && dscale <= 63 && weight >= -64);
 
 	header = 0x8000 | (dscale << 7) | (weight < 0 ? 0x0040 : 0) | (weight & 0x003F);
-	SET_VARSIZE(buf, VARHDRSZ + sizeof(header) + nbase * sizeof(int16));
 	memcpy(buf + VARHDRSZ, &header, sizeof(header));
-	memcpy(buf + VARHDRSZ + sizeof(header), base, nbase * sizeof(int16));
+	for (int i = ndigits - 1; i >= zeros; i--)
+		*digits++ = reversed[i];
+	SET_VARSIZE(buf, (char *) digits - buf);
 	return VARSIZE(buf);
 }

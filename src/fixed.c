@@ -18,7 +18,8 @@
 /* No int128 has more digits of base 10000 */
 #define MAX_DIGITS			10
 
-static int	split_digits(uint128 magnitude, int16 *digits);
+static int	split_digits(uint128 whole, int16 *digits);
+static int	trailing_zeros(int digit);
 
 /*
  * fx_fixed_from_numeric_data() for what its short loop does not cover: long
@@ -224,38 +225,49 @@ fx_fixed_write_numeric(int128 value, bool strip_zeros, char *buf)
 {
 	bool		negative = value < 0;
 	uint128		magnitude = negative ? -(uint128) value : (uint128) value;
-	int16		digits[MAX_DIGITS + 1];
-	int			ndigits = split_digits(magnitude, digits);
-	int			weight = ndigits - 1 - FRACTION_DIGITS;
+	int16	   *digits = (int16 *) (buf + VARHDRSZ + sizeof(uint16));
+	uint32		fraction;
+	int			high;			/* the digits after the point */
+	int			low;
+	int			ndigits;
+	int			weight;
 	int			dscale = FX_FIXED_SCALE;
 	uint16		header;
 	Size		size;
 
-	if (strip_zeros)
+	if (likely(magnitude <= (uint128) PG_UINT64_MAX))
 	{
-		for (int i = 0; i < FRACTION_DIGITS && dscale > 0; i++)
-		{
-			int			digit = ndigits - 1 - i >= 0 ? digits[ndigits - 1 - i] : 0;
-
-			if (digit != 0)
-			{
-				while (digit % 10 == 0)
-				{
-					digit /= 10;
-					dscale--;
-				}
-				break;
-			}
-			dscale -= 4;
-		}
+		ndigits = split_digits((uint64) magnitude / FX_FIXED_ONE, digits);
+		fraction = (uint32) ((uint64) magnitude % FX_FIXED_ONE);
 	}
-
-	while (ndigits > 0 && digits[ndigits - 1] == 0)
-		ndigits--;
-	if (ndigits == 0)
+	else
 	{
-		weight = 0;
-		negative = false;
+		ndigits = split_digits(magnitude / FX_FIXED_ONE, digits);
+		fraction = (uint32) (magnitude % FX_FIXED_ONE);
+	}
+	high = (int) (fraction / 10000);
+	low = (int) (fraction % 10000);
+	weight = ndigits - 1;
+
+	if (strip_zeros)
+		dscale = low != 0 ? 8 - trailing_zeros(low) : high != 0 ? 4 - trailing_zeros(high) : 0;
+
+	if (fraction == 0)
+	{
+		while (ndigits > 0 && digits[ndigits - 1] == 0)
+			ndigits--;
+		if (ndigits == 0)
+			weight = 0;			/* as numeric.c has it for zero */
+	}
+	else
+	{
+		/* the first digit is not zero, nor is the last */
+		if (ndigits > 0 || high != 0)
+			digits[ndigits++] = (int16) high;
+		else
+			weight--;
+		if (low != 0)
+			digits[ndigits++] = (int16) low;
 	}
 
 	/* weight is between -2 and 7, so that the short header always serves */
@@ -264,9 +276,6 @@ fx_fixed_write_numeric(int128 value, bool strip_zeros, char *buf)
 	size = VARHDRSZ + sizeof(header) + ndigits * sizeof(int16);
 	SET_VARSIZE(buf, size);
 	memcpy(buf + VARHDRSZ, &header, sizeof(header));
-	/* mostly two or three digits: a loop is faster than a call */
-	for (int i = 0; i < ndigits; i++)
-		((int16 *) (buf + VARHDRSZ + sizeof(header)))[i] = digits[i];
 
 	return size;
 }
@@ -378,24 +387,44 @@ fx_fixed_raise(FxFixedStatus status, const char *what)
 }
 
 /*
- * Split a magnitude into digits of base 10000, highest first, and return how
- * many there are (none for zero).
+ * Split a whole number into digits of base 10000, highest first, and return how
+ * many there are (none for zero).  The steps by size spare a loop of divisions
+ * where numbers are of ordinary length.
  */
-static int
-split_digits(uint128 magnitude, int16 *digits)
+static inline int
+split_digits(uint128 whole, int16 *digits)
 {
-	int16		reversed[MAX_DIGITS + 1];
+	int			n;
+	uint64		rest;
+
+	if (likely(whole < 10000))
+	{
+		digits[0] = (int16) whole;
+		return whole != 0;
+	}
+	if (likely(whole < 100000000))
+	{
+		digits[0] = (int16) ((uint32) whole / 10000);
+		digits[1] = (int16) ((uint32) whole % 10000);
+		return 2;
+	}
+
+	n = split_digits(whole / 100000000, digits);
+	rest = (uint64) (whole % 100000000);
+	digits[n++] = (int16) (rest / 10000);
+	digits[n++] = (int16) (rest % 10000);
+	return n;
+}
+
+/*
+ * Decimal zeros at the end of a digit of base 10000 that is not zero.
+ */
+static inline int
+trailing_zeros(int digit)
+{
 	int			n = 0;
 
-	while (magnitude > (uint128) PG_UINT64_MAX)
-	{
-		reversed[n++] = (int16) (magnitude % 10000);
-		magnitude /= 10000;
-	}
-	for (uint64 rest = (uint64) magnitude; rest != 0; rest /= 10000)
-		reversed[n++] = (int16) (rest % 10000);
-
-	for (int i = 0; i < n; i++)
-		digits[i] = reversed[n - 1 - i];
+	for (; digit % 10 == 0; digit /= 10)
+		n++;
 	return n;
 }

@@ -21,10 +21,11 @@
 #define DATE_LEN			10
 
 static bool read_date(const char *str, int64 *days);
+static bool read_usual_time(const char *p, const char *end, int64 *usecs);
 static bool read_digits(const char **p, const char *end, int count, int *value);
 static bool read_time(const char **p, const char *end, int64 *usecs);
 static bool read_offset(const char **p, const char *end, int *secs);
-static char *write_digits(char *p, int value, int count);
+static inline char *write_digits(char *p, int value, int count);
 
 /*
  * Read a time; false when it is none.
@@ -43,6 +44,12 @@ fx_iso8601_parse(const char *str, Size len, TimestampTz *result)
 
 	if (len < DATE_LEN || !read_date(str, &days))
 		return false;
+
+	if (likely(read_usual_time(p, end, &usecs)))
+	{
+		*result = days * USECS_PER_DAY + usecs;
+		return true;
+	}
 
 	if (p < end)
 	{
@@ -66,7 +73,7 @@ int
 fx_iso8601_write(TimestampTz ts, char *buf)
 {
 	static int64 last_days = PG_INT64_MIN;
-	static char last_date[FX_ISO8601_SIZE];
+	static char last_date[16];
 	static int	last_len;
 	int64		days = ts / USECS_PER_DAY;
 	int64		usecs = ts % USECS_PER_DAY;
@@ -93,14 +100,15 @@ fx_iso8601_write(TimestampTz ts, char *buf)
 		last_len = snprintf(last_date, sizeof(last_date), "%04d-%02d-%02d", year, month, day);
 		last_days = days;
 	}
-	memcpy(p, last_date, last_len);
+	/* of constant size, which is faster; what is too much is written over */
+	memcpy(p, last_date, sizeof(last_date));
 	p += last_len;
-	*p++ = 'T';
-	p = write_digits(p, secs / SECS_PER_HOUR, 2);
-	*p++ = ':';
-	p = write_digits(p, secs / SECS_PER_MINUTE % MINS_PER_HOUR, 2);
-	*p++ = ':';
-	p = write_digits(p, secs % SECS_PER_MINUTE, 2);
+	*p = 'T';
+	write_digits(p + 1, secs / SECS_PER_HOUR, 2);
+	p[3] = ':';
+	write_digits(p + 4, secs / SECS_PER_MINUTE % MINS_PER_HOUR, 2);
+	p[6] = ':';
+	p = write_digits(p + 7, secs % SECS_PER_MINUTE, 2);
 	if (fraction != 0)
 	{
 		*p++ = '.';
@@ -147,6 +155,46 @@ read_date(const char *str, int64 *days)
 	*days = date2j(year, month, day) - POSTGRES_EPOCH_JDATE;
 	memcpy(last_date, str, DATE_LEN);
 	last_days = *days;
+	return true;
+}
+
+/*
+ * THH:MM:SS in UTC, as to_jsonb() and JavaScript write it but for fractions.
+ * False for every other form, and for times that need a closer look.
+ */
+static bool
+read_usual_time(const char *p, const char *end, int64 *usecs)
+{
+	unsigned	digit[6];
+	unsigned	hour;
+	unsigned	minute;
+	unsigned	second;
+
+	if (end - p != 15 || memcmp(p + 9, "+00:00", 6) != 0)
+	{
+		if (end - p != 10 || p[9] != 'Z')
+			return false;
+	}
+	if (p[0] != 'T' || p[3] != ':' || p[6] != ':')
+		return false;
+
+	for (int i = 0; i < 3; i++)
+	{
+		digit[2 * i] = (unsigned) (p[3 * i + 1] - '0');
+		digit[2 * i + 1] = (unsigned) (p[3 * i + 2] - '0');
+	}
+	for (int i = 0; i < 6; i++)
+	{
+		if (digit[i] > 9)
+			return false;
+	}
+	hour = digit[0] * 10 + digit[1];
+	minute = digit[2] * 10 + digit[3];
+	second = digit[4] * 10 + digit[5];
+	if (hour >= HOURS_PER_DAY || minute >= MINS_PER_HOUR || second >= SECS_PER_MINUTE)
+		return false;
+
+	*usecs = (int64) ((hour * MINS_PER_HOUR + minute) * SECS_PER_MINUTE + second) * USECS_PER_SEC;
 	return true;
 }
 
@@ -259,7 +307,7 @@ read_offset(const char **p, const char *end, int *secs)
 	return true;
 }
 
-static char *
+static inline char *
 write_digits(char *p, int value, int count)
 {
 	for (int i = count - 1; i >= 0; i--)
