@@ -67,7 +67,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    run record;
+    config jsonb;
     balance numeric;
     metrics jsonb;
 BEGIN
@@ -77,28 +77,14 @@ BEGIN
                   HINT = 'A strategy that never traded has the trades ''[]''.';
     END IF;
 
-    SELECT b.status, b.config INTO run
-      FROM fx.backtests b
-     WHERE b.id = backtest_id
-       FOR NO KEY UPDATE;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'backtest "%" does not exist', backtest_id
-            USING ERRCODE = 'no_data_found';
-    END IF;
-    IF run.status IS DISTINCT FROM 'pending' AND run.status IS DISTINCT FROM 'running' THEN
-        RAISE EXCEPTION 'backtest "%" cannot go from status "%" to "completed"',
-                backtest_id, run.status
-            USING ERRCODE = 'XF003',
-                  HINT = 'Only a pending or running backtest can be completed.';
-    END IF;
-
-    balance := coalesce(fx.config_number(run.config, 'initialBalance'), 10000);
+    config := fx.lock_backtest(backtest_id, 'completed');
+    balance := coalesce(fx.config_number(config, 'initialBalance'), 10000);
     metrics := fx.backtest_metrics(
         trades, balance,
-        coalesce(fx.config_number(run.config, 'riskFreeRate'), 0)::float8,
-        coalesce(fx.config_number(run.config, 'periodsPerYear'), 252)::float8,
-        fx.config_date(run.config, 'startDate'),
-        fx.config_date(run.config, 'endDate'));
+        coalesce(fx.config_number(config, 'riskFreeRate'), 0)::float8,
+        coalesce(fx.config_number(config, 'periodsPerYear'), 252)::float8,
+        fx.config_date(config, 'startDate'),
+        fx.config_date(config, 'endDate'));
 
     UPDATE fx.backtests b
        SET trades = complete_backtest.trades,

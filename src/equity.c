@@ -23,6 +23,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "equity_agg.h"
 #include "iso8601.h"
 #include "trade_reader.h"
 
@@ -81,8 +82,14 @@ typedef struct CurveWriter
 } CurveWriter;
 
 PG_FUNCTION_INFO_V1(fx_equity_curve);
+PG_FUNCTION_INFO_V1(fx_equity_curve_of_equity);
+PG_FUNCTION_INFO_V1(fx_equity_curve_of_text);
 PG_FUNCTION_INFO_V1(fx_equity_points);
+PG_FUNCTION_INFO_V1(fx_equity_points_of_equity);
+PG_FUNCTION_INFO_V1(fx_equity_points_of_text);
 
+static Datum make_curve(const FxTrades *trades, int128 balance, Jsonb *spare);
+static Datum put_points(FunctionCallInfo fcinfo, FxTradesSource read);
 static void equity_add(EquityState *state, int128 net);
 static double drawdown_fraction(const EquityState *state);
 static void curve_begin(CurveWriter *writer, uint32 nelems, Jsonb *spare);
@@ -101,25 +108,35 @@ fx_equity_curve(PG_FUNCTION_ARGS)
 	int128		balance = fx_initial_balance(PG_GETARG_DATUM(1));
 	Jsonb	   *json = PG_GETARG_JSONB_P(0);
 	FxTrades	trades;
-	EquityState state;
-	CurveWriter writer;
 
 	fx_trades_read(json, &trades);
+	return make_curve(&trades, balance, (Pointer) json != datum ? json : NULL);
+}
 
-	state.equity = state.peak = balance;
-	curve_begin(&writer, trades.count + 1, (Pointer) json != datum ? json : NULL);
-	curve_point(&writer, &state, NULL);
-	for (uint32 i = 0; i < trades.count; i++)
-	{
-		if ((i & 1023) == 0)
-			CHECK_FOR_INTERRUPTS();
-		equity_add(&state, trades.items[i].net);
-		curve_point(&writer, &state, trades.timed ? &trades.items[i].closed_at : NULL);
-	}
-	pfree(trades.items);
+/*
+ * equity_curve(equity, initial_balance numeric) returns jsonb
+ */
+Datum
+fx_equity_curve_of_equity(PG_FUNCTION_ARGS)
+{
+	int128		balance = fx_initial_balance(PG_GETARG_DATUM(1));
+	FxTrades	trades;
 
-	SET_VARSIZE(writer.buf, writer.used);
-	PG_RETURN_POINTER(writer.buf);
+	fx_equity_read(PG_GETARG_DATUM(0), &trades);
+	return make_curve(&trades, balance, NULL);
+}
+
+/*
+ * equity_curve(trades text, ...), with the same arguments and result
+ */
+Datum
+fx_equity_curve_of_text(PG_FUNCTION_ARGS)
+{
+	int128		balance = fx_initial_balance(PG_GETARG_DATUM(1));
+	FxTrades	trades;
+
+	fx_trades_read_text(PG_GETARG_DATUM(0), &trades);
+	return make_curve(&trades, balance, NULL);
 }
 
 /*
@@ -131,12 +148,58 @@ fx_equity_curve(PG_FUNCTION_ARGS)
 Datum
 fx_equity_points(PG_FUNCTION_ARGS)
 {
+	return put_points(fcinfo, fx_trades_read_jsonb);
+}
+
+/*
+ * equity_points(equity, initial_balance numeric) returns table, as above
+ */
+Datum
+fx_equity_points_of_equity(PG_FUNCTION_ARGS)
+{
+	return put_points(fcinfo, fx_equity_read);
+}
+
+/*
+ * equity_points(trades text, ...), with the same arguments and result
+ */
+Datum
+fx_equity_points_of_text(PG_FUNCTION_ARGS)
+{
+	return put_points(fcinfo, fx_trades_read_text);
+}
+
+static Datum
+make_curve(const FxTrades *trades, int128 balance, Jsonb *spare)
+{
+	EquityState state;
+	CurveWriter writer;
+
+	state.equity = state.peak = balance;
+	curve_begin(&writer, trades->count + 1, spare);
+	curve_point(&writer, &state, NULL);
+	for (uint32 i = 0; i < trades->count; i++)
+	{
+		if ((i & 1023) == 0)
+			CHECK_FOR_INTERRUPTS();
+		equity_add(&state, trades->items[i].net);
+		curve_point(&writer, &state, trades->timed ? &trades->items[i].closed_at : NULL);
+	}
+	pfree(trades->items);
+
+	SET_VARSIZE(writer.buf, writer.used);
+	return PointerGetDatum(writer.buf);
+}
+
+static Datum
+put_points(FunctionCallInfo fcinfo, FxTradesSource read)
+{
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	int128		balance = fx_initial_balance(PG_GETARG_DATUM(1));
 	FxTrades	trades;
 	EquityState state;
 
-	fx_trades_read(PG_GETARG_JSONB_P(0), &trades);
+	read(PG_GETARG_DATUM(0), &trades);
 	InitMaterializedSRF(fcinfo, 0);
 
 	state.equity = state.peak = balance;

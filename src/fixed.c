@@ -10,6 +10,8 @@
  */
 #include "postgres.h"
 
+#include "libpq/pqformat.h"
+
 #include "fixed.h"
 
 /* Digits of base 10000 that make up the eight decimals */
@@ -328,6 +330,45 @@ fx_fixed_write_text(int128 value, char *buf)
 	*p = '\0';
 
 	return (int) (p - buf);
+}
+
+/*
+ * The numeric that a caller gave for an argument, at scale 8.  The fmgr macros
+ * for numeric would copy a value with a short header; it is read where it is.
+ */
+int128
+fx_fixed_get_argument(Datum numeric, const char *name)
+{
+	struct varlena *num = pg_detoast_datum_packed((struct varlena *) DatumGetPointer(numeric));
+	int128		amount;
+	FxFixedStatus status = fx_fixed_from_numeric(num, &amount);
+
+	if (unlikely(status != FX_FIXED_OK))
+	{
+		char		what[64];
+
+		snprintf(what, sizeof(what), "argument \"%s\"", name);
+		fx_fixed_raise(status, what);
+	}
+	return amount;
+}
+
+/*
+ * Binary protocol: the 128 bits, most significant first.
+ */
+void
+fx_fixed_send(StringInfo buf, int128 value)
+{
+	pq_sendint64(buf, (uint64) ((uint128) value >> 64));
+	pq_sendint64(buf, (uint64) (uint128) value);
+}
+
+int128
+fx_fixed_recv(StringInfo buf)
+{
+	uint128		high = (uint64) pq_getmsgint64(buf);
+
+	return (int128) (high << 64 | (uint64) pq_getmsgint64(buf));
 }
 
 /*

@@ -14,6 +14,7 @@
 #define FX_FIXED_H
 
 #include "compat.h"
+#include "lib/stringinfo.h"
 #include "utils/numeric.h"
 
 #define FX_FIXED_SCALE		8
@@ -49,6 +50,9 @@ extern FxFixedStatus fx_fixed_from_text(const char *str, Size len,
 extern Size fx_fixed_write_numeric(int128 value, bool strip_zeros, char *buf);
 extern Datum fx_fixed_get_numeric(int128 value);
 extern int	fx_fixed_write_text(int128 value, char *buf);
+extern int128 fx_fixed_get_argument(Datum numeric, const char *name);
+extern void fx_fixed_send(StringInfo buf, int128 value);
+extern int128 fx_fixed_recv(StringInfo buf);
 extern int128 fx_fixed_div(int128 num, int128 den);
 pg_noreturn extern void fx_fixed_raise(FxFixedStatus status, const char *what);
 

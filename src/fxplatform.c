@@ -37,3 +37,15 @@ _PG_init(void)
 
 	MarkGUCPrefixReserved("fxplatform");
 }
+
+/*
+ * Refuse a value of one of our types that begins with another version.
+ */
+void
+fx_raise_version(const char *type, long version)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			errmsg("version %ld of type %s is not supported", version, type),
+			errhint("The value was made by a newer version of fxplatform."));
+}

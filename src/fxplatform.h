@@ -8,6 +8,8 @@
 #ifndef FXPLATFORM_H
 #define FXPLATFORM_H
 
+#include "compat.h"
+
 #if SIZEOF_VOID_P < 8 || !defined(HAVE_INT128)
 #error "fxplatform needs a 64-bit platform whose compiler has 128-bit integers"
 #endif
@@ -20,5 +22,7 @@
 #define ERRCODE_FX_RISK_LIMIT_EXCEEDED	MAKE_SQLSTATE('X', 'F', '0', '0', '1')
 #define ERRCODE_FX_TRADING_HALTED		MAKE_SQLSTATE('X', 'F', '0', '0', '2')
 #define ERRCODE_FX_ILLEGAL_TRANSITION	MAKE_SQLSTATE('X', 'F', '0', '0', '3')
+
+pg_noreturn extern void fx_raise_version(const char *type, long version);
 
 #endif							/* FXPLATFORM_H */

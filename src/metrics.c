@@ -18,6 +18,7 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
+#include "equity_agg.h"
 #include "fx_day.h"
 #include "json_build.h"
 #include "metrics.h"
@@ -32,7 +33,10 @@
 #define PERIOD_MAX			(date2j(9999, 12, 31) - POSTGRES_EPOCH_JDATE)
 
 PG_FUNCTION_INFO_V1(fx_backtest_metrics);
+PG_FUNCTION_INFO_V1(fx_backtest_metrics_of_equity);
+PG_FUNCTION_INFO_V1(fx_backtest_metrics_of_text);
 
+static Datum make_metrics(FunctionCallInfo fcinfo, FxTradesSource read);
 static double get_rate(double value, double above, const char *name);
 static void get_period(FunctionCallInfo fcinfo, const FxTrades *trades,
 					   DateADT *first, DateADT *last);
@@ -59,6 +63,30 @@ static void put_time(JsonbParseState **state, const char *key, bool known, Times
  */
 Datum
 fx_backtest_metrics(PG_FUNCTION_ARGS)
+{
+	return make_metrics(fcinfo, fx_trades_read_jsonb);
+}
+
+/*
+ * backtest_metrics(equity, ...) returns jsonb, with the same arguments
+ */
+Datum
+fx_backtest_metrics_of_equity(PG_FUNCTION_ARGS)
+{
+	return make_metrics(fcinfo, fx_equity_read);
+}
+
+/*
+ * backtest_metrics(trades text, ...), with the same arguments and result
+ */
+Datum
+fx_backtest_metrics_of_text(PG_FUNCTION_ARGS)
+{
+	return make_metrics(fcinfo, fx_trades_read_text);
+}
+
+static Datum
+make_metrics(FunctionCallInfo fcinfo, FxTradesSource read)
 {
 	int128		balance;
 	double		risk_free_rate;
@@ -88,7 +116,7 @@ fx_backtest_metrics(PG_FUNCTION_ARGS)
 	risk_free_rate = get_rate(PG_GETARG_FLOAT8(2), -1, "risk_free_rate");
 	periods_per_year = get_rate(PG_GETARG_FLOAT8(3), 0, "periods_per_year");
 
-	fx_trades_read(PG_GETARG_JSONB_P(0), &trades);
+	read(PG_GETARG_DATUM(0), &trades);
 	n = trades.count;
 	traded = n > 0;
 

@@ -21,12 +21,17 @@
 PG_FUNCTION_INFO_V1(fx_pnl_accum);
 PG_FUNCTION_INFO_V1(fx_pnl_accum_costs);
 PG_FUNCTION_INFO_V1(fx_pnl_combine);
+PG_FUNCTION_INFO_V1(fx_pnl_remove);
+PG_FUNCTION_INFO_V1(fx_pnl_remove_costs);
+PG_FUNCTION_INFO_V1(fx_pnl_window_result);
 
 static FxPnl *get_state(FunctionCallInfo fcinfo);
 static FxPnl *get_or_make_state(FunctionCallInfo fcinfo);
 static int128 get_amount(FunctionCallInfo fcinfo, int argno, const char *name);
+static int128 get_net(FunctionCallInfo fcinfo, int128 *commission, int128 *swap);
 static void add_trade(FxPnl *pnl, int128 net);
 static void add_sum(int128 *sum, int128 amount, const char *what);
+static bool remove_trade(FxPnl *pnl, int128 net);
 
 /*
  * pnl_accum(state pnl, profit numeric) returns pnl
@@ -62,8 +67,8 @@ fx_pnl_accum_costs(PG_FUNCTION_ARGS)
 {
 	FxPnl	   *state;
 	int128		net;
-	int128		commission = 0;
-	int128		swap = 0;
+	int128		commission;
+	int128		swap;
 
 	if (PG_ARGISNULL(1))
 	{
@@ -72,15 +77,7 @@ fx_pnl_accum_costs(PG_FUNCTION_ARGS)
 		PG_RETURN_POINTER(get_state(fcinfo));
 	}
 
-	net = get_amount(fcinfo, 1, "profit");
-	if (!PG_ARGISNULL(2))
-		commission = get_amount(fcinfo, 2, "commission");
-	if (!PG_ARGISNULL(3))
-		swap = get_amount(fcinfo, 3, "swap");
-	if (fx_fixed_sub_overflow(net, commission, &net) ||
-		fx_fixed_add_overflow(net, swap, &net))
-		fx_fixed_raise(FX_FIXED_OVERFLOW, "net profit");
-
+	net = get_net(fcinfo, &commission, &swap);
 	state = get_or_make_state(fcinfo);
 	add_trade(state, net);
 	add_sum(&state->commission, commission, "sum of commissions");
@@ -108,6 +105,66 @@ fx_pnl_combine(PG_FUNCTION_ARGS)
 
 	state = get_or_make_state(fcinfo);
 	fx_pnl_merge(state, PG_GETARG_PNL_P(1));
+	PG_RETURN_POINTER(state);
+}
+
+/*
+ * pnl_remove(state pnl, profit numeric) returns pnl
+ *
+ * Inverse of pnl_accum() for moving windows.  NULL where only a new start
+ * can tell the result.
+ */
+Datum
+fx_pnl_remove(PG_FUNCTION_ARGS)
+{
+	FxPnl	   *state;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	state = get_state(fcinfo);
+	if (!PG_ARGISNULL(1) && !remove_trade(state, get_amount(fcinfo, 1, "profit")))
+		PG_RETURN_NULL();
+	PG_RETURN_POINTER(state);
+}
+
+/*
+ * pnl_remove(state pnl, profit numeric, commission numeric, swap numeric)
+ *		returns pnl
+ */
+Datum
+fx_pnl_remove_costs(PG_FUNCTION_ARGS)
+{
+	FxPnl	   *state;
+	int128		net;
+	int128		commission;
+	int128		swap;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	state = get_state(fcinfo);
+	if (PG_ARGISNULL(1))
+		PG_RETURN_POINTER(state);
+
+	net = get_net(fcinfo, &commission, &swap);
+	if (!remove_trade(state, net) ||
+		fx_fixed_sub_overflow(state->commission, commission, &state->commission) ||
+		fx_fixed_sub_overflow(state->swap, swap, &state->swap))
+		PG_RETURN_NULL();
+	PG_RETURN_POINTER(state);
+}
+
+/*
+ * pnl_window_result(state pnl) returns pnl
+ *
+ * A window without trades is NULL, as any other set of rows.
+ */
+Datum
+fx_pnl_window_result(PG_FUNCTION_ARGS)
+{
+	FxPnl	   *state = PG_GETARG_PNL_P(0);
+
+	if (state->trades == 0)
+		PG_RETURN_NULL();
 	PG_RETURN_POINTER(state);
 }
 
@@ -201,6 +258,23 @@ get_amount(FunctionCallInfo fcinfo, int argno, const char *name)
 	return amount;
 }
 
+/*
+ * profit - commission + swap of the arguments 1 to 3; a cost that is null
+ * counts as none.
+ */
+static inline int128
+get_net(FunctionCallInfo fcinfo, int128 *commission, int128 *swap)
+{
+	int128		net = get_amount(fcinfo, 1, "profit");
+
+	*commission = PG_ARGISNULL(2) ? 0 : get_amount(fcinfo, 2, "commission");
+	*swap = PG_ARGISNULL(3) ? 0 : get_amount(fcinfo, 3, "swap");
+	if (fx_fixed_sub_overflow(net, *commission, &net) ||
+		fx_fixed_add_overflow(net, *swap, &net))
+		fx_fixed_raise(FX_FIXED_OVERFLOW, "net profit");
+	return net;
+}
+
 static inline void
 add_trade(FxPnl *pnl, int128 net)
 {
@@ -231,4 +305,34 @@ add_sum(int128 *sum, int128 amount, const char *what)
 	if (unlikely(fx_fixed_add_overflow(*sum, amount, &total)))
 		fx_fixed_raise(FX_FIXED_OVERFLOW, what);
 	*sum = total;
+}
+
+/*
+ * Take a trade away that was added before.  False, and the state is spoilt,
+ * where it was the largest win or loss: the next one is not known then.
+ */
+static bool
+remove_trade(FxPnl *pnl, int128 net)
+{
+	pnl->trades--;
+	if (net > 0)
+	{
+		pnl->wins--;
+		pnl->gross_profit -= net;
+		if (pnl->wins == 0)
+			pnl->largest_win = 0;
+		else if (net == pnl->largest_win)
+			return false;
+	}
+	else if (net < 0)
+	{
+		pnl->losses--;
+		pnl->gross_loss -= net;
+		if (pnl->losses == 0)
+			pnl->largest_loss = 0;
+		else if (net == pnl->largest_loss)
+			return false;
+	}
+	fx_wide_sub_square(&pnl->squares, net);
+	return true;
 }

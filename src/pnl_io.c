@@ -18,6 +18,7 @@
 #include "mb/pg_wchar.h"
 
 #include "compat.h"
+#include "fxplatform.h"
 #include "pnl.h"
 
 #define PNL_NUMBERS			10
@@ -40,9 +41,6 @@ static bool parse_count(const char *str, int64 *count);
 static bool parse_money(const char *str, int128 *money);
 static bool parse_squares(const char *str, FxWide *squares);
 static bool is_possible(const FxPnl *pnl);
-static void send_int128(StringInfo buf, int128 value);
-static int128 recv_int128(StringInfo buf);
-pg_noreturn static void raise_version(int version);
 
 /*
  * pnl_in(cstring) returns pnl
@@ -56,7 +54,7 @@ fx_pnl_in(PG_FUNCTION_ARGS)
 	long		version = strtol(str, &rest, 10);
 
 	if (rest != str && *rest == ':' && version != FX_PNL_VERSION)
-		raise_version((int) version);
+		fx_raise_version("pnl", version);
 	if (rest == str || *rest != ':' || !parse_pnl(pstrdup(rest + 1), pnl) || !is_possible(pnl))
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
@@ -112,16 +110,16 @@ fx_pnl_recv(PG_FUNCTION_ARGS)
 	int			version = pq_getmsgbyte(buf);
 
 	if (version != FX_PNL_VERSION)
-		raise_version(version);
+		fx_raise_version("pnl", version);
 	pnl->trades = pq_getmsgint64(buf);
 	pnl->wins = pq_getmsgint64(buf);
 	pnl->losses = pq_getmsgint64(buf);
-	pnl->gross_profit = recv_int128(buf);
-	pnl->gross_loss = recv_int128(buf);
-	pnl->commission = recv_int128(buf);
-	pnl->swap = recv_int128(buf);
-	pnl->largest_win = recv_int128(buf);
-	pnl->largest_loss = recv_int128(buf);
+	pnl->gross_profit = fx_fixed_recv(buf);
+	pnl->gross_loss = fx_fixed_recv(buf);
+	pnl->commission = fx_fixed_recv(buf);
+	pnl->swap = fx_fixed_recv(buf);
+	pnl->largest_win = fx_fixed_recv(buf);
+	pnl->largest_loss = fx_fixed_recv(buf);
 	for (int i = FX_WIDE_WORDS - 1; i >= 0; i--)
 		pnl->squares.word[i] = (uint64) pq_getmsgint64(buf);
 
@@ -146,12 +144,12 @@ fx_pnl_send(PG_FUNCTION_ARGS)
 	pq_sendint64(&buf, pnl->trades);
 	pq_sendint64(&buf, pnl->wins);
 	pq_sendint64(&buf, pnl->losses);
-	send_int128(&buf, pnl->gross_profit);
-	send_int128(&buf, pnl->gross_loss);
-	send_int128(&buf, pnl->commission);
-	send_int128(&buf, pnl->swap);
-	send_int128(&buf, pnl->largest_win);
-	send_int128(&buf, pnl->largest_loss);
+	fx_fixed_send(&buf, pnl->gross_profit);
+	fx_fixed_send(&buf, pnl->gross_loss);
+	fx_fixed_send(&buf, pnl->commission);
+	fx_fixed_send(&buf, pnl->swap);
+	fx_fixed_send(&buf, pnl->largest_win);
+	fx_fixed_send(&buf, pnl->largest_loss);
 	for (int i = FX_WIDE_WORDS - 1; i >= 0; i--)
 		pq_sendint64(&buf, pnl->squares.word[i]);
 	PG_RETURN_BYTEA_P(pq_endtypsend(&buf));
@@ -294,28 +292,4 @@ is_possible(const FxPnl *pnl)
 		fx_wide_compare(&pnl->squares, &most) > 0)
 		return false;
 	return fx_pnl_variance(pnl) >= 0;
-}
-
-static void
-send_int128(StringInfo buf, int128 value)
-{
-	pq_sendint64(buf, (uint64) ((uint128) value >> 64));
-	pq_sendint64(buf, (uint64) (uint128) value);
-}
-
-static int128
-recv_int128(StringInfo buf)
-{
-	uint128		high = (uint64) pq_getmsgint64(buf);
-
-	return (int128) (high << 64 | (uint64) pq_getmsgint64(buf));
-}
-
-static void
-raise_version(int version)
-{
-	ereport(ERROR,
-			errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			errmsg("version %d of type %s is not supported", version, "pnl"),
-			errhint("The value was made by a newer version of fxplatform."));
 }

@@ -15,6 +15,7 @@
 
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 
 #include "compat.h"
@@ -135,17 +136,33 @@ fx_trades_read(Jsonb *json, FxTrades *trades)
 }
 
 /*
+ * The same for a datum of type jsonb.
+ */
+void
+fx_trades_read_jsonb(Datum datum, FxTrades *trades)
+{
+	fx_trades_read(DatumGetJsonbP(datum), trades);
+}
+
+/*
+ * The same for JSON as text.
+ */
+void
+fx_trades_read_text(Datum datum, FxTrades *trades)
+{
+	char	   *json = text_to_cstring(DatumGetTextPP(datum));
+
+	fx_trades_read(DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json))), trades);
+}
+
+/*
  * The argument initial_balance at scale 8.
  */
 int128
 fx_initial_balance(Datum numeric)
 {
-	struct varlena *num = pg_detoast_datum_packed((struct varlena *) DatumGetPointer(numeric));
-	int128		balance;
-	FxFixedStatus status = fx_fixed_from_numeric(num, &balance);
+	int128		balance = fx_fixed_get_argument(numeric, "initial_balance");
 
-	if (status != FX_FIXED_OK)
-		fx_fixed_raise(status, "argument \"initial_balance\"");
 	if (balance <= 0)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),

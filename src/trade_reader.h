@@ -31,7 +31,12 @@ typedef struct FxTrades
 	int128		swap;			/* total, at scale 8 */
 } FxTrades;
 
+/* Reads a datum of one type or another */
+typedef void (*FxTradesSource) (Datum datum, FxTrades *trades);
+
 extern void fx_trades_read(Jsonb *json, FxTrades *trades);
+extern void fx_trades_read_jsonb(Datum datum, FxTrades *trades);
+extern void fx_trades_read_text(Datum datum, FxTrades *trades);
 extern int128 fx_initial_balance(Datum numeric);
 
 #endif							/* FX_TRADE_READER_H */

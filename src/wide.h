@@ -39,6 +39,24 @@ fx_wide_add_words(FxWide *sum, const uint64 *words, int n)
 }
 
 /*
+ * Take a value of n words away.  The caller knows that it is part of the sum.
+ */
+static inline void
+fx_wide_sub_words(FxWide *sum, const uint64 *words, int n)
+{
+	uint64		borrow = 0;
+
+	for (int i = 0; i < FX_WIDE_WORDS && (i < n || borrow != 0); i++)
+	{
+		uint128		rest = (uint128) sum->word[i] - (i < n ? words[i] : 0) - borrow;
+
+		sum->word[i] = (uint64) rest;
+		borrow = (uint64) (rest >> 64) != 0;
+	}
+	Assert(borrow == 0);
+}
+
+/*
  * The square of a magnitude, in words.
  */
 static inline void
@@ -82,6 +100,18 @@ fx_wide_add_square(FxWide *sum, int128 value)
 		fx_wide_square(magnitude, words);
 		fx_wide_add_words(sum, words, FX_WIDE_WORDS);
 	}
+}
+
+/*
+ * Take the square of a number away.
+ */
+static inline void
+fx_wide_sub_square(FxWide *sum, int128 value)
+{
+	uint64		words[FX_WIDE_WORDS];
+
+	fx_wide_square(value < 0 ? -(uint128) value : (uint128) value, words);
+	fx_wide_sub_words(sum, words, FX_WIDE_WORDS);
 }
 
 static inline int

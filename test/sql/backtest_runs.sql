@@ -45,7 +45,7 @@ END
 $$;
 SELECT n, pg_temp.try(format('SELECT fx.complete_backtest(%L, %L)', '00000000-0000-4000-8000-0000000000c' || n, trades)) AS verdict
   FROM (VALUES (1, '[]'), (3, '[]'), (4, '[]'), (5, '[]'), (6, '[]'), (7, '[]'), (8, '[]'), (9, '[]'), (0, '[]')) AS v (n, trades) ORDER BY n;
-SELECT pg_temp.try($$UPDATE fx.backtests SET status = 'pending' WHERE name = 'b2'; SELECT fx.complete_backtest('00000000-0000-4000-8000-0000000000c2', '[{}]')$$) AS bad_trade,
+SELECT pg_temp.try($$INSERT INTO fx.backtests (id, strategy_id, user_id, name) SELECT '00000000-0000-4000-8000-0000000000ca', strategy_id, user_id, 'ba' FROM fx.backtests WHERE name = 'b2'; SELECT fx.complete_backtest('00000000-0000-4000-8000-0000000000ca', '[{}]')$$) AS bad_trade,
        pg_temp.try($$SELECT fx.complete_backtest('00000000-0000-4000-8000-0000000000c2', NULL)$$) AS no_trades,
        pg_temp.try($$SELECT fx.complete_backtest(NULL, '[]')$$) AS no_backtest;
 SELECT pg_temp.try($$SELECT fx.tearsheet('00000000-0000-4000-8000-0000000000c3')$$) AS not_completed, pg_temp.try($$SELECT fx.tearsheet(NULL)$$) AS none;

@@ -80,7 +80,7 @@ SET LOCAL max_parallel_workers_per_gather = 0;
 SELECT bool_and(a = b) AS same
   FROM (SELECT fx.pnl_agg(profit) AS a, fx.pnl_agg(profit, 0, NULL) AS b FROM row_set GROUP BY g) AS r;
 -- no rows, no profits
-SELECT fx.pnl_agg(1) IS NULL AS none, fx.pnl_agg(1, 1, 1) IS NULL AS none_either, fx.rollup(NULL) IS NULL AS nor_rolled
+SELECT fx.pnl_agg(1) IS NULL AS none, fx.pnl_agg(1, 1, 1) IS NULL AS none_either, fx.rollup(NULL::fx.pnl) IS NULL AS nor_rolled
   FROM row_set WHERE false;
 SELECT fx.pnl_agg(NULL) IS NULL AS only_nulls, fx.trade_count(fx.pnl_agg(x)) AS nulls_skipped
   FROM (VALUES (1), (NULL), (2)) AS v (x) WHERE true GROUP BY x IS NULL ORDER BY 2;
