@@ -23,9 +23,10 @@ PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
     WITH given AS (
-        SELECT value_axis.low AS low,
-               CASE WHEN high > value_axis.low THEN high
-                    ELSE value_axis.low + greatest(abs(value_axis.low) / 100, 0.00000001) END AS high
+        -- a flat curve runs in the middle
+        SELECT CASE WHEN high > value_axis.low THEN value_axis.low ELSE value_axis.low - r.room END AS low,
+               CASE WHEN high > value_axis.low THEN high ELSE value_axis.low + r.room END AS high
+          FROM (SELECT greatest(abs(value_axis.low) / 50, 0.00000001) AS room) AS r
     ), step AS (
         SELECT fx.nice_step(g.high - g.low, 5) AS width, g.low, g.high FROM given g
     ), round_ends AS (
@@ -38,8 +39,8 @@ AS $$
            (SELECT format('<path class="grid" d="M0 %sH1000"/>',
                           string_agg(t.y::text, 'H1000M0 ' ORDER BY t.y)) FROM tick t),
            (SELECT string_agg(format('<i class="y" style="top:%s%%">%s</i>', round(t.y / 3, 1),
-                       CASE WHEN percent THEN fx.html_percent(t.value, CASE WHEN width < 0.001 THEN 2 WHEN width < 0.01 THEN 1 ELSE 0 END) || '%'
-                            WHEN greatest(abs(bottom), abs(top)) < 10000000
+                       CASE WHEN percent THEN fx.html_percent(t.value, greatest(0, scale(trim_scale(width)) - 2)) || '%'
+                            WHEN greatest(abs(bottom), abs(top)) < 10000000 AND scale(trim_scale(width)) < 5
                             THEN fx.html_number(t.value, greatest(0, scale(trim_scale(width))))
                             ELSE fx.html_short(t.value) END), '' ORDER BY t.y) FROM tick t)
       FROM round_ends
@@ -109,7 +110,7 @@ BEGIN
     SELECT min(c.low), max(c.high), max(c.deep) INTO lowest, highest, deepest
       FROM jsonb_to_recordset(data -> 'curve') AS c (low numeric, high numeric, deep numeric);
     equity_axis := fx.value_axis(lowest, highest);
-    loss_axis := fx.value_axis(-greatest(deepest, 0.0001), 0, true);
+    loss_axis := fx.value_axis(-coalesce(nullif(deepest, 0), 0.01), 0, true);
 
     SELECT string_agg(CASE WHEN c.low = c.high THEN c.x || ',' || y.first
                            WHEN c.last >= c.first
@@ -151,7 +152,7 @@ BEGIN
             SELECT round(1000 * n / trades, 1), fx.html_number(n, 0)
               FROM generate_series(0, trades, greatest(1, fx.nice_step(trades, 8))) AS n
              WHERE NOT timed AND trades > 0) AS t;
-    lines := format('<path class="grid" d="%s"/>', lines);
+    lines := '<path class="grid" d="' || lines || '"/>';
 
     -- about two dozen points, evenly spread over the axis, and the last
     SELECT string_agg(format('<tr><th scope="row">%s</th><td>%s</td><td>%s</td><td>%s</td><td>%s</td></tr>',
@@ -225,7 +226,8 @@ DECLARE
 BEGIN
     IF jsonb_array_length(data -> 'years') = 0 THEN
         RETURN concat(E'<section class="card wide" id="months"><h2>Monthly and annual returns</h2>\n',
-                      E'<p class="empty">The trades have no times, so there are no months to show.</p></section>\n');
+                      CASE WHEN (data ->> 'trades')::integer = 0 THEN '<p class="empty">No trades.</p>'
+                           ELSE '<p class="empty">The trades have no times, so there are no months to show.</p>' END, E'</section>\n');
     END IF;
 
     SELECT head || string_agg(format('<th scope="col">%s</th>', m), '' ORDER BY n) || '<th scope="col">Year</th></tr></thead>'
@@ -256,11 +258,11 @@ BEGIN
                           fx.html_money((data #>> '{earlier,equity}')::numeric));
     END IF;
 
-    axis := (SELECT fx.value_axis(least(min((y ->> 'return')::numeric), 0), greatest(max((y ->> 'return')::numeric), 0.0001), true)
+    axis := (SELECT fx.value_axis(least(min((y ->> 'return')::numeric), 0), greatest(max((y ->> 'return')::numeric), 0.001), true)
                FROM jsonb_array_elements(data -> 'years') AS y);
     SELECT string_agg(format('<rect class="%s" x="%s" y="%s" width="%s" height="%s"/>', CASE WHEN v.value < 0 THEN 'loss' ELSE 'gain' END,
                              round(v.x - v.w / 2, 1), round((axis.high - greatest(v.value, 0)) * v.k, 1), round(v.w, 1),
-                             greatest(round(abs(v.value) * v.k, 1), 1)), '' ORDER BY v.n),
+                             greatest(round(abs(v.value) * v.k, 1), 1)), '' ORDER BY v.n) FILTER (WHERE v.value IS NOT NULL),
            string_agg(fx.x_label(round(v.x, 1), v.year), '' ORDER BY v.n) FILTER (WHERE (v.n - v.total) % ceil(v.total / 12.0) = 0)
       INTO bars, x_labels
       FROM (SELECT n, total, 1000 * (n - 0.5) / total AS x, least(120, 700.0 / total) AS w, 300 / (axis.high - axis.low) AS k,
@@ -269,7 +271,7 @@ BEGIN
 
     RETURN concat(
         E'<section class="card wide" id="months"><h2>Monthly returns, %</h2>\n',
-        '<p class="note">Of the balance at the begin of each month, by FX day (17:00 New York). Blue gains, orange losses.</p>', earlier,
+        '<p class="note">Of the balance at the start of each month, by FX day (17:00 New York). Blue gains, orange losses.</p>', earlier,
         E'\n<div class="scroll"><table class="heat">', head, E'<tbody>\n', returns, E'\n</tbody></table></div>\n',
         '<details><summary>The same in money, with the number of trades</summary><div class="scroll"><table class="heat plain">', head,
         E'<tbody>\n', money, E'\n</tbody></table></div></details></section>\n',
@@ -304,16 +306,16 @@ DECLARE
     rows text;
 BEGIN
     IF total = 0 THEN
-        RETURN concat(E'<section class="card" id="histogram"><h2>Distribution of trades</h2>\n', E'<p class="empty">No trades.</p></section>\n');
+        RETURN concat(E'<section class="card wide" id="histogram"><h2>Distribution of trades</h2>\n', E'<p class="empty">No trades.</p></section>\n');
     END IF;
 
     SELECT string_agg(format('<span class="%s" style="flex-grow:%s"></span>', s.class, round(1000 * s.n / total)), '' ORDER BY s.place) FILTER (WHERE s.n > 0),
-           string_agg(format('<li><span class="%s"></span>%s <b>%s</b> (%s %%)</li>', s.class, s.label, fx.html_number(s.n, 0), fx.html_percent(s.n / total, 1)), '' ORDER BY s.place)
+           string_agg(format('<li><span class="%s"></span>%s <strong>%s</strong> (%s %%)</li>', s.class, s.label, fx.html_number(s.n, 0), fx.html_percent(s.n / total, 1)), '' ORDER BY s.place)
       INTO shares, legend
       FROM (VALUES (1, 'loss', 'losing', (metrics ->> 'losingTrades')::numeric), (2, 'even', 'break-even', (metrics ->> 'breakevenTrades')::numeric),
                    (3, 'gain', 'winning', (metrics ->> 'winningTrades')::numeric)) AS s (place, class, label, n);
 
-    axis := (SELECT fx.value_axis(0, max(b.trades)) FROM jsonb_to_recordset(data -> 'bins') AS b (trades numeric));
+    axis := (SELECT fx.value_axis(0, greatest(max(b.trades), 5)) FROM jsonb_to_recordset(data -> 'bins') AS b (trades numeric));
 
     -- break-even trades have a bin of no width between the losses and the gains
     WITH bin AS (
@@ -339,8 +341,8 @@ BEGIN
       INTO bars, x_labels, rows;
 
     RETURN concat(
-        E'<section class="card" id="histogram"><h2>Distribution of trades</h2>\n',
-        '<p class="note">Number of trades by net profit; the outermost bars hold everything beyond.</p>', E'\n',
+        '<section class="card', CASE WHEN jsonb_array_length(data -> 'years') = 0 THEN ' wide' END,
+        E'" id="histogram"><h2>Distribution of trades</h2>\n', '<p class="note">Number of trades by net profit; the outermost bars hold everything beyond.</p>', E'\n',
         fx.html_plot(format('Histogram of the net profit of %s trades', total), axis, bars, x_labels, ''),
         '<div class="shares" aria-hidden="true">', shares, '</div><ul class="legend">', legend, '</ul>',
         E'\n<details><summary>Table of the chart</summary><div class="scroll"><table>\n<thead><tr><th scope="col">Net profit in the bin</th><th scope="col">Trades</th>',

@@ -46,15 +46,16 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
         WHEN value IS NULL THEN '&#8211;'
+        WHEN abs(value) >= 1000000000000000 THEN fx.html_short(value)
         ELSE CASE WHEN value < 0 THEN '&#8722;' ELSE '' END
           || CASE WHEN abs(value) >= 0.095 OR value = 0
-                  THEN to_char(abs(value), 'FM999,999,999,999,999,999,999,999,999,999,999,999,990.00')
+                  THEN to_char(abs(value), 'FM999,999,999,999,999,990.00')
                   ELSE rtrim(to_char(abs(value), 'FM0.00000000'), '0') END
     END
 $$;
 
 COMMENT ON FUNCTION html_money(numeric)
-    IS 'an amount of money for a page: two decimals, up to eight for less than a tenth, thousands separated; a dash for NULL';
+    IS 'an amount of money for a page: two decimals, up to eight for less than a tenth, thousands separated; short from 10^15 on; a dash for NULL';
 
 CREATE FUNCTION html_percent(value numeric, decimals integer DEFAULT 2)
 RETURNS text
@@ -200,9 +201,10 @@ IMMUTABLE
 PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT coalesce(format('<time datetime="%sZ">%s</time>',
-                           to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS'),
-                           to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI')), '&#8211;')
+    SELECT CASE WHEN at IS NULL THEN '&#8211;'
+                ELSE format('<time datetime="%sZ">%s</time>',
+                            to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS'),
+                            to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI')) END
 $$;
 
 COMMENT ON FUNCTION html_time(timestamptz)

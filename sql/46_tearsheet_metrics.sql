@@ -37,14 +37,14 @@ PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT concat('<ul class="kpi" aria-label="Key figures">', E'\n',
-                  string_agg(format('<li><span>%s</span><b>%s</b><small>%s</small></li>', k.label,
+                  string_agg(format('<li><span>%s</span><strong>%s</strong><small>%s</small></li>', k.label,
                                     fx.html_metric(metrics, k.key, k.shape), k.more), E'\n' ORDER BY k.place),
                   E'\n</ul>\n')
       FROM (VALUES
                (1, 'netProfit', 'Net profit', 'money', 'from ' || fx.html_money((metrics ->> 'initialBalance')::numeric)),
                (2, 'totalReturn', 'Total return', 'percent', 'of the starting balance'),
                (3, 'cagr', 'CAGR', 'percent', 'growth a year'),
-               (4, 'maxDrawdownFraction', 'Max. drawdown', 'percent', fx.html_money((metrics ->> 'maxDrawdown')::numeric) || ' at most'),
+               (4, 'maxDrawdownFraction', 'Max. drawdown', 'percent', 'deepest ' || fx.html_money((metrics ->> 'maxDrawdown')::numeric)),
                (5, 'sharpeRatio', 'Sharpe ratio', 'number', 'Sortino ' || fx.html_number((metrics ->> 'sortinoRatio')::numeric)),
                (6, 'profitFactor', 'Profit factor', 'number', 'payoff ratio ' || fx.html_number((metrics ->> 'payoffRatio')::numeric)),
                (7, 'winRate', 'Win rate', 'percent', fx.html_number((metrics ->> 'breakevenTrades')::numeric, 0) || ' break-even'),

@@ -30,8 +30,8 @@ dl{margin:0}dd{margin:0}
 .facts div{min-width:0;max-width:100%}
 .kpi{display:grid;grid-template-columns:repeat(4,minmax(0,1fr));gap:12px;list-style:none;margin:24px 0 16px;padding:0}
 .kpi li{background:var(--paper);border:1px solid var(--rule);border-radius:10px;padding:12px 16px;min-width:0}
-.kpi span,.kpi b,.kpi small{display:block;overflow-wrap:anywhere}
-.kpi b{font-size:23px;line-height:1.3;font-weight:650;letter-spacing:-.01em}
+.kpi span,.kpi strong,.kpi small{display:block;overflow-wrap:anywhere}
+.kpi strong{font-size:23px;line-height:1.3;font-weight:650;letter-spacing:-.01em}
 .kpi small{color:var(--soft);font-size:12px}
 .neg{color:#a8480a}
 .cards{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:16px;padding-bottom:40px}
@@ -40,7 +40,7 @@ dl{margin:0}dd{margin:0}
 .note,.empty{margin:0 0 10px;color:var(--soft);font-size:13px}
 .empty{padding:12px 0}
 .plot{position:relative;height:190px;margin:18px 10px 30px 62px}
-.tall{height:300px}
+.tall{height:300px;margin-top:28px}
 .plot svg{display:block;width:100%;height:100%;overflow:visible}
 .plot path,.plot polyline,.plot polygon{fill:none;vector-effect:non-scaling-stroke;stroke-linejoin:round}
 .plot .grid{stroke:var(--rule);stroke-width:1}
@@ -63,11 +63,14 @@ table{border-collapse:collapse;width:100%;font-size:13px}
 th,td{padding:5px 8px;border-bottom:1px solid var(--rule);text-align:right;white-space:nowrap}
 th{font-weight:500}
 thead th{color:var(--soft);font-size:12px;vertical-align:bottom}
-th:first-child,td.text,caption{text-align:left}
+th:first-child,.text,caption{text-align:left}
 tbody tr:last-child>*{border-bottom:0}
 .sum>*{border-top:1px solid #8a97a5;font-weight:650}
 .bar svg{display:block;width:100%;min-width:90px;height:12px}
 td.bar,th.bar{width:34%}
+.card:not(.wide) .bar{width:20%}
+.card:not(.wide) .bar svg{width:100%;min-width:48px}
+.card:not(.wide) .groups th,.card:not(.wide) .groups td{padding:5px 6px}
 .hidden{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 .heat td,.heat th{padding:6px 5px;text-align:center;border:2px solid var(--paper)}
 .heat td{min-width:34px;border-radius:6px}
@@ -95,9 +98,9 @@ pre{margin:6px 0 0;padding:12px 14px;background:var(--back);border-radius:8px;fo
 .definitions dt{font-weight:650}
 .definitions dd{color:var(--soft)}
 @media (max-width:820px){.cards{grid-template-columns:minmax(0,1fr)}.kpi{grid-template-columns:repeat(2,minmax(0,1fr))}}
-@media (max-width:560px){header,main{padding-left:12px;padding-right:12px}header{padding-top:20px}h1{font-size:22px}.card{padding:14px 12px}.kpi b{font-size:19px}.kpi li{padding:10px 12px}.tall{height:220px}.plot{margin-left:52px}.plot .x:nth-of-type(even){display:none}}
+@media (max-width:560px){header,main{padding-left:12px;padding-right:12px}header{padding-top:20px}h1{font-size:22px}.card{padding:14px 12px}.kpi strong{font-size:19px}.kpi li{padding:10px 12px}.tall{height:220px}.plot{margin-left:52px}.plot .x:nth-of-type(even){display:none}}
 @page{margin:12mm}
-@media print{body{background:#fff;font-size:12px;-webkit-print-color-adjust:exact;print-color-adjust:exact}header,main{max-width:none;padding:0}.card,.kpi li{border-color:#c9d1d9}.plot,tr,li{break-inside:avoid}h2,h3{break-after:avoid}.scroll{overflow:visible}summary{color:var(--soft);list-style:none}details::details-content{display:block;content-visibility:visible;block-size:auto}table{font-size:11px}.heat td,.heat th{padding:3px 1px;min-width:0;font-size:10px}.hours td,.hours th{font-size:8px}.cards{display:block}.card{margin-bottom:12px}}
+@media print{body{background:#fff;font-size:12px;-webkit-print-color-adjust:exact;print-color-adjust:exact}header,main{max-width:none;padding:0}.card,.kpi li{border-color:#c9d1d9}.plot,tr,li{break-inside:avoid}h2,h3{break-after:avoid}.scroll{overflow:visible}summary{color:var(--soft);list-style:none}details::details-content{display:block;content-visibility:visible;block-size:auto}table{font-size:11px}.heat td,.heat th{padding:3px 1px;min-width:0;font-size:10px}.hours td,.hours th{font-size:8px}.heat td small{font-size:7px}.kpi{grid-template-columns:repeat(4,minmax(0,1fr));margin:14px 0}.tall{height:210px}.plot{height:150px}.tall.plot{height:210px}.plot .rank{top:2px}.cards{display:block}.card{margin-bottom:12px}}
 $css$
 $$;
 

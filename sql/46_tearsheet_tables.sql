@@ -127,16 +127,16 @@ DECLARE
     best text;
     worst text;
     drawdowns text;
-    head text := concat('<div class="scroll"><table>', E'\n<thead><tr><th scope="col">#</th><th scope="col">',
+    head text := concat('<div class="scroll"><table>', E'\n<thead><tr><th scope="col">#</th><th scope="col" class="text">',
                         CASE WHEN timed THEN 'Closed (UTC)' ELSE 'Trade' END,
-                        '</th><th scope="col">Symbol</th><th scope="col">Side</th><th scope="col">Quantity</th>',
+                        '</th><th scope="col" class="text">Symbol</th><th scope="col" class="text">Side</th><th scope="col">Quantity</th>',
                         '<th scope="col">Commission</th><th scope="col">Swap</th><th scope="col">Net profit</th></tr></thead><tbody>', E'\n');
 BEGIN
     SELECT string_agg(r.row, E'\n' ORDER BY r.place) FILTER (WHERE r.list = 'best'),
            string_agg(r.row, E'\n' ORDER BY r.place) FILTER (WHERE r.list = 'worst')
       INTO best, worst
       FROM (SELECT t.list, t.place,
-                   format('<tr><th scope="row">%s</th><td>%s</td><td class="text">%s</td><td class="text">%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td></tr>',
+                   format('<tr><th scope="row">%s</th><td class="text">%s</td><td class="text">%s</td><td class="text">%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td></tr>',
                           t.place, CASE WHEN timed THEN fx.html_time(t.closed) ELSE 'no. ' || t.seq END,
                           coalesce(fx.html_clip(t.symbol, 24), '&#8211;'), t.side, coalesce(fx.html_clip(t.quantity, 24), '&#8211;'),
                           fx.html_money(t.commission), fx.html_money(t.swap), fx.html_data(t.net, fx.html_money(t.net))) AS row
@@ -144,7 +144,7 @@ BEGIN
                        AS t (list text, place integer, seq integer, symbol text, side text, quantity text, closed timestamptz,
                              commission numeric, swap numeric, net numeric)) AS r;
 
-    SELECT string_agg(format('<tr><th scope="row">%s</th><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td></tr>', d.place,
+    SELECT string_agg(format('<tr><th scope="row">%s</th><td class="text">%s</td><td class="text">%s</td><td class="text">%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td></tr>', d.place,
                              CASE WHEN d.started AND NOT timed THEN 'start' WHEN d.started THEN fx.html_time(d.peak) || ' (start)'
                                   WHEN timed THEN fx.html_time(d.peak) ELSE 'no. ' || d.peak_seq END,
                              CASE WHEN timed THEN fx.html_time(d.trough) ELSE 'no. ' || d.trough_seq END,
@@ -159,10 +159,10 @@ BEGIN
 
     RETURN concat(
         E'<section class="card wide" id="drawdowns"><h2>Ten worst drawdowns</h2>\n',
-        coalesce(concat('<div class="scroll"><table>', E'\n<thead><tr><th scope="col">#</th><th scope="col">Peak', CASE WHEN timed THEN ' (UTC)' END,
-                        '</th><th scope="col">Trough</th><th scope="col">Recovery</th><th scope="col">Depth, %</th><th scope="col">Depth</th>',
-                        '<th scope="col">Length</th><th scope="col">Trades</th></tr></thead><tbody>', E'\n', nullif(drawdowns, ''), E'\n</tbody></table></div>')
-                 , ''),
+        CASE WHEN drawdowns IS NULL THEN '<p class="empty">The equity never fell below its peak.</p>'
+             ELSE concat('<div class="scroll"><table>', E'\n<thead><tr><th scope="col">#</th><th scope="col" class="text">Peak', CASE WHEN timed THEN ' (UTC)' END,
+                         '</th><th scope="col" class="text">Trough</th><th scope="col" class="text">Recovery</th><th scope="col">Depth, %</th><th scope="col">Depth</th>',
+                         '<th scope="col">Length</th><th scope="col">Trades</th></tr></thead><tbody>', E'\n', drawdowns, E'\n</tbody></table></div>') END,
         E'</section>\n<section class="card wide" id="best"><h2>Ten best trades</h2>\n',
         coalesce(head || best || E'\n</tbody></table></div>', '<p class="empty">No trades.</p>'),
         E'</section>\n<section class="card wide" id="worst"><h2>Ten worst trades</h2>\n',
