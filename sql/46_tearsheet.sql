@@ -34,7 +34,7 @@ BEGIN
              UNION ALL
             SELECT 102, 'Commission, swap', fx.html_metric(metrics, 'totalCommission', 'money') || ', ' || fx.html_metric(metrics, 'totalSwap', 'money')
              UNION ALL
-            SELECT 103, 'Days a year', fx.html_metric(metrics, 'periodsPerYear', 'number')
+            SELECT 103, 'Days a year', fx.html_metric(metrics, 'periodsPerYear', 'text')
              UNION ALL
             SELECT 104, 'Definitions', 'version ' || fx.html_metric(metrics, 'definitions', 'text')) AS f
      WHERE f.value IS NOT NULL;

@@ -58,7 +58,7 @@ dl{margin:0}dd{margin:0}
 .plot .first{transform:none}
 .plot .last{transform:translateX(-100%)}
 .plot .rank{top:-17px;transform:translateX(-50%);color:#a8480a;font-weight:650}
-.scroll{overflow-x:auto;max-width:100%}
+.scroll{position:relative;overflow-x:auto;max-width:100%}
 table{border-collapse:collapse;width:100%;font-size:13px}
 th,td{padding:5px 8px;border-bottom:1px solid var(--rule);text-align:right;white-space:nowrap}
 th{font-weight:500}
