@@ -77,7 +77,7 @@ td.bar,th.bar{width:34%}
 .heat th:first-child{text-align:left;padding-left:0;color:var(--soft)}
 .heat td small{display:block;font-size:10.5px;line-height:1.1;opacity:.85}
 .heat .total{font-weight:650}
-.hours td,.hours th{padding:5px 2px;font-size:12px}
+.hours td,.hours th{padding:5px 1px;font-size:11.5px;min-width:30px}
 .h0{background:#eef1f4}
 .p1{background:#dde9f5}.p2{background:#b3cfea}.p3{background:#6fa6d8}.p4{background:#1f5fa8;color:#fff}
 .n1{background:#fbe6d6}.n2{background:#f5c39b}.n3{background:#e7934f}.n4{background:#b04a06;color:#fff}
