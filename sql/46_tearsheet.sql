@@ -19,7 +19,6 @@ AS $$
 DECLARE
     data jsonb := fx.tearsheet_data(trades, initial_balance);
     heading text := coalesce(nullif(btrim(title), ''), 'Backtest');
-    parameters text := jsonb_pretty(config);
     header text;
 BEGIN
     SELECT string_agg(format('<div><dt>%s</dt><dd>%s</dd></div>', f.label, f.value), '' ORDER BY f.place)
@@ -27,16 +26,17 @@ BEGIN
       FROM (SELECT n AS place, fx.html_escape(facts[n][1]) AS label, fx.html_clip(facts[n][2], 200) AS value
               FROM generate_series(1, coalesce(array_length(facts, 1), 0)) AS n
              UNION ALL
-            SELECT 100, 'Trades (UTC)', fx.html_metric(metrics, 'firstTradeAt', 'time') || ' to ' || fx.html_metric(metrics, 'lastTradeAt', 'time')
-             WHERE metrics ->> 'firstTradeAt' IS NOT NULL
-             UNION ALL
-            SELECT 101, 'Starting balance', fx.html_money(initial_balance)
-             UNION ALL
-            SELECT 102, 'Commission, swap', fx.html_metric(metrics, 'totalCommission', 'money') || ', ' || fx.html_metric(metrics, 'totalSwap', 'money')
-             UNION ALL
-            SELECT 103, 'Days a year', fx.html_metric(metrics, 'periodsPerYear', 'text')
-             UNION ALL
-            SELECT 104, 'Definitions', 'version ' || fx.html_metric(metrics, 'definitions', 'text')) AS f
+            SELECT f.*
+              FROM (VALUES
+                  (101, 'Trades (UTC)', CASE WHEN metrics ->> 'firstTradeAt' IS NOT NULL
+                      THEN concat_ws(' to ', fx.html_metric(metrics, 'firstTradeAt', 'time'),
+                                     fx.html_metric(metrics, 'lastTradeAt', 'time')) END),
+                  (102, 'Starting balance', fx.html_money(initial_balance)),
+                  (103, 'Commission, swap', concat_ws(', ', fx.html_metric(metrics, 'totalCommission', 'money'),
+                                                      fx.html_metric(metrics, 'totalSwap', 'money'))),
+                  (104, 'Days a year', fx.html_metric(metrics, 'periodsPerYear', 'text')),
+                  (105, 'Definitions', 'version ' || fx.html_metric(metrics, 'definitions', 'text')))
+                  AS f (place, label, value)) AS f
      WHERE f.value IS NOT NULL;
 
     RETURN concat(
@@ -48,13 +48,15 @@ BEGIN
         '<div class="cards">',
         fx.tearsheet_curve(data),
         fx.tearsheet_months(data),
+        fx.tearsheet_years(data),
         fx.tearsheet_histogram(data, metrics),
         fx.tearsheet_groups(data, metrics),
-        fx.tearsheet_lists(data),
+        fx.tearsheet_drawdowns(data),
+        fx.tearsheet_trades(data),
         fx.tearsheet_metrics(metrics),
-        '<section class="card wide" id="parameters"><h2>Parameters</h2>',
-        CASE WHEN config IS NULL OR config = '{}' THEN '<p class="empty">None recorded.</p>'
-             ELSE format('<pre>%s</pre>', fx.html_clip(parameters, 12000)) END, E'</section>\n',
+        fx.html_section('parameters', 'wide', 'Parameters',
+            CASE WHEN config IS NULL OR config = '{}' THEN '<p class="empty">None recorded.</p>'
+                 ELSE format('<pre>%s</pre>', fx.html_clip(jsonb_pretty(config), 12000)) END),
         fx.tearsheet_definitions(),
         E'</div></main>\n</body></html>\n');
 END

@@ -230,3 +230,61 @@ $$;
 
 COMMENT ON FUNCTION html_duration(numeric)
     IS 'a length of time, given in seconds, in its two largest units for a page; a dash for NULL';
+
+CREATE FUNCTION html_row(cells text[])
+RETURNS text
+LANGUAGE sql
+IMMUTABLE
+STRICT
+PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT concat('<tr><th scope="row">', cells[1], '</th><td>',
+                  array_to_string(cells[2:], '</td><td>', ''), '</td></tr>')
+$$;
+
+COMMENT ON FUNCTION html_row(text[])
+    IS 'a row of a table from cells in HTML, the first of which names it; a NULL cell is empty; NULL for NULL';
+
+CREATE FUNCTION html_table(class text, headings text[], rows text)
+RETURNS text
+LANGUAGE sql
+IMMUTABLE
+STRICT
+PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT concat('<div class="scroll"><table class="', class, E'">\n<thead><tr><th scope="col">',
+                  array_to_string(headings, '</th><th scope="col">'),
+                  E'</th></tr></thead><tbody>\n', rows, E'\n</tbody></table></div>')
+$$;
+
+COMMENT ON FUNCTION html_table(text, text[], text)
+    IS 'a table that scrolls by itself where it is wider than the page, from headings and rows in HTML; NULL for NULL';
+
+CREATE FUNCTION html_details(summary text, content text)
+RETURNS text
+LANGUAGE sql
+IMMUTABLE
+STRICT
+PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT concat(E'\n<details><summary>', summary, '</summary>', content, '</details>')
+$$;
+
+COMMENT ON FUNCTION html_details(text, text)
+    IS 'HTML content that is closed at first under a line that names it; NULL for NULL';
+
+CREATE FUNCTION html_section(id text, class text, heading text, content text)
+RETURNS text
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT concat('<section class="card ', class, '" id="', id, '"><h2>', heading, E'</h2>\n', content, E'</section>\n')
+$$;
+
+COMMENT ON FUNCTION html_section(text, text, text, text)
+    IS 'a part of a page with a heading, all in HTML; class is empty or wide; NULL content is empty';

@@ -63,8 +63,8 @@ STRICT
 PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT concat(E'<section class="card wide" id="metrics"><h2>All metrics</h2>\n<div class="columns">',
-                  string_agg(t.html, E'\n' ORDER BY t.place), E'</div></section>\n')
+    SELECT fx.html_section('metrics', 'wide', 'All metrics',
+               concat('<div class="columns">', string_agg(t.html, E'\n' ORDER BY t.place), '</div>'))
       FROM (SELECT min(m.place) AS place,
                    concat('<table><caption>', m.part, '</caption><tbody>', E'\n',
                           string_agg(format('<tr><th scope="row">%s</th><td id="%s">%s</td></tr>', m.label, m.key,
@@ -136,8 +136,9 @@ IMMUTABLE
 PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT concat(E'<section class="card wide" id="definitions"><h2>Definitions</h2>\n<dl class="definitions">',
-                  string_agg(format('<div><dt>%s</dt><dd>%s</dd></div>', d.term, d.meaning), E'\n' ORDER BY d.place), E'</dl></section>\n')
+    SELECT fx.html_section('definitions', 'wide', 'Definitions', concat('<dl class="definitions">',
+               string_agg(format('<div><dt>%s</dt><dd>%s</dd></div>', d.term, d.meaning), E'\n' ORDER BY d.place),
+               '</dl>'))
       FROM (VALUES
           (1, 'Net profit', 'profit &#8722; commission + swap, in account currency; wins, losses and every metric go by it. A break-even trade is neither a win nor a loss and counts in the win rate&#8217;s denominator.'),
           (2, 'Drawdown', 'distance of the equity from its peak so far, the starting balance included; positive. An episode runs from its peak to the first point at the peak again.'),

@@ -63,13 +63,16 @@ table{border-collapse:collapse;width:100%;font-size:13px}
 th,td{padding:5px 8px;border-bottom:1px solid var(--rule);text-align:right;white-space:nowrap}
 th{font-weight:500}
 thead th{color:var(--soft);font-size:12px;vertical-align:bottom}
-th:first-child,.text,caption{text-align:left}
+th:first-child,caption,.listed th:nth-child(-n+4),.listed td:nth-child(-n+4){text-align:left}
 tbody tr:last-child>*{border-bottom:0}
-.sum>*{border-top:1px solid #8a97a5;font-weight:650}
-.bar svg{display:block;width:100%;min-width:90px;height:12px}
-td.bar,th.bar{width:34%}
-.card:not(.wide) .bar{width:20%}
-.card:not(.wide) .bar svg{width:100%;min-width:48px}
+.costs tbody tr:last-child>*{border-top:1px solid #8a97a5;font-weight:650}
+.bar{display:block;width:100%;height:12px}
+.wide .groups td:nth-child(4){width:34%}
+.bar{min-width:90px}
+.card:not(.wide) .bar{min-width:48px}
+.card:not(.wide) .groups td:nth-child(4){width:20%}
+.card:not(.wide) .costs td:nth-child(4){width:auto}
+.card:not(.wide) .costs td:nth-child(3){width:34%}
 .card:not(.wide) .groups th,.card:not(.wide) .groups td{padding:5px 6px}
 .hidden{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 .heat td,.heat th{padding:6px 5px;text-align:center;border:2px solid var(--paper)}

@@ -64,9 +64,9 @@ SELECT p.name, count(*) AS keys, count(*) FILTER (WHERE cell[1] IS NULL) AS miss
 
 -- groups, bins and cells hold every trade and every cent once
 SELECT p.name, m ->> 'totalTrades' AS trades,
-       (SELECT sum(n::text::numeric) FROM unnest(xpath('//section[@id="histogram"]//td[@class="count"]/text()', doc)) AS n) AS bins,
-       (SELECT sum(replace(n::text, ',', '')::numeric) FROM unnest(xpath('//section[@id="symbols"]//td[@class="count"]/text()', doc)) AS n) AS symbols,
-       (SELECT sum(replace(n::text, ',', '')::numeric) FROM unnest(xpath('//section[@id="sides"]//td[@class="count"]/text()', doc)) AS n) AS sides,
+       (SELECT sum(n::text::numeric) FROM unnest(xpath('//section[@id="histogram"]//td[1]/text()', doc)) AS n) AS bins,
+       (SELECT sum(replace(n::text, ',', '')::numeric) FROM unnest(xpath('//section[@id="symbols"]//td[1]/text()', doc)) AS n) AS symbols,
+       (SELECT sum(replace(n::text, ',', '')::numeric) FROM unnest(xpath('//section[@id="sides"]//td[1]/text()', doc)) AS n) AS sides,
        (SELECT sum(n::text::numeric) FROM unnest(xpath('//section[@id="hours"]//td[not(@class="total")]/small/text()', doc)) AS n) AS hours,
        (SELECT sum(n::text::numeric) FROM unnest(xpath('//section[@id="hours"]//td[@class="total"]/small/text()', doc)) AS n) AS days,
        (SELECT sum(n::text::numeric) FROM unnest(xpath('//section[@id="symbols"]//data/@value', doc)) AS n) = (m ->> 'netProfit')::numeric AS net_by_symbol,
