@@ -76,6 +76,14 @@ SELECT p.name, m ->> 'totalTrades' AS trades,
   FROM page p, backtest_metrics(trades, balance) AS m
  WHERE p.name IN ('usual', 'many symbols', 'one trade', 'break-even', 'huge', 'odd keys', 'no times', 'no trade')
  ORDER BY p.name COLLATE "C";
+-- losses, break-even trades and gains each have bins of their own, of one width, the outermost open
+SELECT r.name, count(*) AS bins, sum(b.trades) FILTER (WHERE b.n < 0) = (m ->> 'losingTrades')::numeric AS losses,
+       coalesce(sum(b.trades) FILTER (WHERE b.n = 0), 0) = (m ->> 'breakevenTrades')::numeric AS even, sum(b.trades) FILTER (WHERE b.n > 0) = (m ->> 'winningTrades')::numeric AS gains,
+       bool_and(CASE WHEN b.n < 0 THEN b.low >= b.n * width AND b.high < (b.n + 1) * width WHEN b.n > 0 THEN b.low > (b.n - 1) * width AND b.high <= b.n * width ELSE b.low = 0 AND b.high = 0 END
+                OR b.n IN (b.first, b.last)) AS bounds
+  FROM run r, backtest_metrics(trades, balance) AS m, tearsheet_data(trades, balance) AS d,
+       LATERAL (SELECT b.*, (d ->> 'width')::numeric AS width, min(b.n) OVER () AS first, max(b.n) OVER () AS last FROM jsonb_to_recordset(d -> 'bins') AS b (n integer, trades numeric, low numeric, high numeric)) AS b
+ WHERE r.name IN ('usual', 'many symbols', 'no times', 'huge', 'tiny') GROUP BY r.name, m ORDER BY r.name COLLATE "C";
 SELECT (xpath('//section[@id="symbols"]//tbody/tr[last()]/th/text()', doc))[1] AS the_rest, array_length(xpath('//section[@id="symbols"]//tbody/tr', doc), 1) AS rows,
        array_length(xpath('//section[@id="months"]//table[@class="heat"]//tbody/tr', doc), 1) AS years
   FROM page WHERE name = 'many symbols';
