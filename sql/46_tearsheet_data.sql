@@ -20,7 +20,7 @@ AS 'MODULE_PATHNAME', 'fx_trade_order';
 COMMENT ON FUNCTION trade_order(jsonb)
     IS 'the trades of a backtest in the order of fx.equity_points: seq from 1, item the place in the array from 1, opened_at the closing time where only that is given; times NULL where no trade has one; no row for NULL; errors as fx.equity_points';
 
--- A trade on each side of which nothing is known is neither long nor short.
+-- A trade whose type says neither counts as neither long nor short.
 CREATE FUNCTION tearsheet_data(trades jsonb, initial_balance numeric)
 RETURNS jsonb
 LANGUAGE sql
