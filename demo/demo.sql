@@ -89,7 +89,11 @@ SELECT key AS metric, coalesce(value, '-') AS value
                'sortinoRatio', 'maxDrawdown', 'maxDrawdownFraction', 'winRate', 'profitFactor',
                'expectancy', 'sqn'], key);
 
-\echo '==> the end of its equity curve'
+\echo '==> its equity curve in a line, and the end of it'
+SELECT sparkline(array_agg(equity ORDER BY part)) AS equity, min(equity)::numeric(10, 2) AS lowest, max(equity)::numeric(10, 2) AS highest
+  FROM (SELECT c.seq * 64 / (jsonb_array_length(b.trades) + 1) AS part, avg(c.equity)::float8 AS equity
+          FROM backtests b, equity_points(b.trades) AS c
+         GROUP BY 1) AS means;
 SELECT seq, closed_at, net_profit, equity, drawdown, round(drawdown_fraction::numeric, 6) AS fraction
   FROM backtests b, equity_points(b.trades)
  ORDER BY seq DESC LIMIT 5;

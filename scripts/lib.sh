@@ -73,7 +73,7 @@ install_missing()
 		die "missing here:$(what_is_missing "$what").
 This system has no apt-get. Install these by its own package manager (a
 PostgreSQL of $min_major or newer with server headers and contrib, a C compiler and,
-for the tests, pgTAP with pg_prove and Perl's IPC::Run), then run this again,
+for the tests, pgTAP with pg_prove, Perl's IPC::Run and Chromium), then run this again,
 with PG_CONFIG=/path/to/pg_config where it is not on the PATH."
 	fi
 	if [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null; then
@@ -92,7 +92,7 @@ with PG_CONFIG=/path/to/pg_config where it is not on the PATH."
 	fi
 	packages="build-essential clang postgresql-$major postgresql-server-dev-$major"
 	if [ "$what" = test ]; then
-		packages="$packages postgresql-$major-pgtap libtap-parser-sourcehandler-pgtap-perl libipc-run-perl gzip"
+		packages="$packages postgresql-$major-pgtap libtap-parser-sourcehandler-pgtap-perl libipc-run-perl gzip chromium"
 	fi
 
 	# Packages of servers start them on installation.  Not here.
@@ -120,6 +120,8 @@ missing()
 		command -v clang >/dev/null || printf ' clang,'
 		command -v pg_prove >/dev/null || printf ' pg_prove,'
 		perl -MIPC::Run -e 1 2>/dev/null || printf ' IPC::Run of Perl,'
+		command -v chromium >/dev/null || command -v chromium-browser >/dev/null ||
+			command -v google-chrome >/dev/null || printf ' Chromium,'
 		local config
 		if config=$(find_pg_config); then
 			[ -f "$("$config" --sharedir)/extension/pgtap.control" ] || printf ' pgTAP,'

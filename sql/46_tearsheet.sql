@@ -1,7 +1,71 @@
 
--- tear-sheet
+-- tear-sheet: one page
+--
+-- A page is also well-formed XML, so that it can be checked by any parser.
 
-CREATE FUNCTION html_escape(value text)
+CREATE FUNCTION tearsheet_page(
+    trades jsonb,
+    initial_balance numeric,
+    metrics jsonb,
+    title text,
+    facts text[],
+    config jsonb)
+RETURNS text
+LANGUAGE plpgsql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    data jsonb := fx.tearsheet_data(trades, initial_balance);
+    heading text := coalesce(nullif(btrim(title), ''), 'Backtest');
+    header text;
+BEGIN
+    SELECT string_agg(format('<div><dt>%s</dt><dd>%s</dd></div>', f.label, f.value), '' ORDER BY f.place)
+      INTO header
+      FROM (SELECT n AS place, fx.html_escape(facts[n][1]) AS label, fx.html_clip(facts[n][2], 200) AS value
+              FROM generate_series(1, coalesce(array_length(facts, 1), 0)) AS n
+             UNION ALL
+            SELECT f.*
+              FROM (VALUES
+                  (101, 'Trades (UTC)', CASE WHEN metrics ->> 'firstTradeAt' IS NOT NULL
+                      THEN concat_ws(' to ', fx.html_metric(metrics, 'firstTradeAt', 'time'),
+                                     fx.html_metric(metrics, 'lastTradeAt', 'time')) END),
+                  (102, 'Starting balance', fx.html_money(initial_balance)),
+                  (103, 'Commission, swap', concat_ws(', ', fx.html_metric(metrics, 'totalCommission', 'money'),
+                                                      fx.html_metric(metrics, 'totalSwap', 'money'))),
+                  (104, 'Days a year', fx.html_metric(metrics, 'periodsPerYear', 'text')),
+                  (105, 'Definitions', 'version ' || fx.html_metric(metrics, 'definitions', 'text')))
+                  AS f (place, label, value)) AS f
+     WHERE f.value IS NOT NULL;
+
+    RETURN concat(
+        E'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"/>',
+        '<meta name="viewport" content="width=device-width, initial-scale=1"/>',
+        '<title>', fx.html_escape(left(heading, 200)), E'</title>\n<style>', fx.tearsheet_style(), E'</style></head>\n<body>\n',
+        '<header><p class="kind">Backtest tear-sheet</p><h1>', fx.html_clip(heading, 200), '</h1><dl class="facts">', header, E'</dl></header>\n<main>\n',
+        fx.tearsheet_headline(metrics),
+        '<div class="cards">',
+        fx.tearsheet_curve(data),
+        fx.tearsheet_months(data),
+        fx.tearsheet_years(data),
+        fx.tearsheet_histogram(data, metrics),
+        fx.tearsheet_groups(data, metrics),
+        fx.tearsheet_drawdowns(data),
+        fx.tearsheet_trades(data),
+        fx.tearsheet_metrics(metrics),
+        fx.html_section('parameters', 'wide', 'Parameters',
+            CASE WHEN config IS NULL OR config = '{}' THEN '<p class="empty">None recorded.</p>'
+                 ELSE format('<pre>%s</pre>', fx.html_clip(jsonb_pretty(config), 12000)) END),
+        fx.tearsheet_definitions(),
+        E'</div></main>\n</body></html>\n');
+END
+$$;
+
+COMMENT ON FUNCTION tearsheet_page(jsonb, numeric, jsonb, text, text[], jsonb)
+    IS 'the page of fx.tearsheet from trades, their metrics, a title, further facts for its head as pairs of label and value (a NULL value is left out), and the configuration; NULL facts or configuration are left out';
+
+CREATE FUNCTION tearsheet(trades jsonb, initial_balance numeric, title text)
 RETURNS text
 LANGUAGE sql
 IMMUTABLE
@@ -9,62 +73,32 @@ STRICT
 PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT replace(replace(replace(replace(replace(value,
-               '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '"', '&quot;'), '''', '&#39;')
+    SELECT fx.tearsheet_page(trades, initial_balance, fx.backtest_metrics(trades, initial_balance), title, NULL, NULL)
 $$;
 
-COMMENT ON FUNCTION html_escape(text)
-    IS 'text as content or quoted attribute of HTML; NULL for NULL';
-
--- Points of a polyline in a box of 960 x 240: at most the lowest and the highest
--- value of each pixel column, so that a long curve keeps its shape.
-CREATE FUNCTION svg_points(series float8[])
-RETURNS text
-LANGUAGE sql
-IMMUTABLE
-PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    WITH point AS (
-        SELECT p.y, p.n, count(*) OVER () AS total,
-               min(p.y) OVER () AS low, max(p.y) OVER () AS high
-          FROM unnest(series) WITH ORDINALITY AS p (y, n)
-    ), kept AS (
-        SELECT p.*,
-               row_number() OVER (PARTITION BY p.n * 960 / (p.total + 1) ORDER BY p.y, p.n) AS rank_low,
-               row_number() OVER (PARTITION BY p.n * 960 / (p.total + 1) ORDER BY p.y DESC, p.n) AS rank_high
-          FROM point p
-    )
-    SELECT string_agg(
-               round(((k.n - 1) * 960.0 / greatest(k.total - 1, 1)), 1) || ',' ||
-               round((240 - 240 * (k.y - k.low) / coalesce(nullif(k.high - k.low, 0), 1))::numeric, 1),
-               ' ' ORDER BY k.n)
-      FROM kept k
-     WHERE k.rank_low = 1 OR k.rank_high = 1
-$$;
-
-COMMENT ON FUNCTION svg_points(float8[])
-    IS 'points of an SVG polyline through a series in a box of 960 x 240, lowest value at the bottom; NULL for an empty series';
+COMMENT ON FUNCTION tearsheet(jsonb, numeric, text)
+    IS 'report of trades as one self-contained HTML page (UTF-8, below 300 kB for any number of trades): key figures, equity, drawdowns, months, distribution, symbols, hours, costs, best and worst trades, all metrics; money in account currency, rates in percent, times in UTC, hours in New York; NULL for NULL; errors: those of fx.backtest_metrics';
 
 CREATE FUNCTION tearsheet(backtest_id uuid)
 RETURNS text
 LANGUAGE plpgsql
 STABLE
+STRICT
 PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
-SET timezone = 'UTC'
 AS $$
 DECLARE
     run record;
-    head text;
-    figures text;
-    symbols text;
-    months text;
-    equity text;
-    underwater text;
+    balance numeric;
+    metrics jsonb;
 BEGIN
-    SELECT b.*, s.name AS strategy_name, s.version AS strategy_version INTO run
-      FROM fx.backtests b JOIN fx.strategies s ON s.id = b.strategy_id
+    SELECT b.name, b.status, coalesce(b.trades, '[]') AS trades, coalesce(b.config, '{}') AS config,
+           b.completed_at, s.name AS strategy, s.version, s.type,
+           coalesce(b.config ->> 'accountCurrency', u.preferences ->> 'accountCurrency') AS currency
+      INTO run
+      FROM fx.backtests b
+      LEFT JOIN fx.strategies s ON s.id = b.strategy_id
+      LEFT JOIN fx.users u ON u.id = b.user_id
      WHERE b.id = backtest_id;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'backtest "%" does not exist', backtest_id
@@ -72,81 +106,29 @@ BEGIN
     END IF;
     IF run.status IS DISTINCT FROM 'completed' THEN
         RAISE EXCEPTION 'backtest "%" is not completed', backtest_id
-            USING ERRCODE = 'object_not_in_prerequisite_state';
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = format('Its status is "%s".', coalesce(run.status, ''));
     END IF;
 
-    SELECT string_agg(format('<tr><th scope="row">%s</th><td>%s</td></tr>',
-                             fx.html_escape(m.key),
-                             coalesce(fx.html_escape(m.value), '&ndash;')), E'\n' ORDER BY m.n)
-      INTO figures
-      FROM unnest(ARRAY[
-               'netProfit', 'totalReturn', 'cagr', 'sharpeRatio', 'sortinoRatio', 'calmarRatio',
-               'volatility', 'maxDrawdown', 'maxDrawdownFraction', 'recoveryFactor', 'ulcerIndex',
-               'totalTrades', 'winRate', 'profitFactor', 'payoffRatio', 'expectancy', 'sqn',
-               'kellyFraction', 'maxConsecutiveWins', 'maxConsecutiveLosses', 'totalCommission',
-               'totalSwap', 'initialBalance', 'finalBalance', 'firstTradeAt', 'lastTradeAt',
-               'periodsPerYear', 'definitions']) WITH ORDINALITY AS k (key, n)
-      CROSS JOIN LATERAL (
-           SELECT k.key, k.n,
-                  CASE jsonb_typeof(run.performance_metrics -> k.key)
-                      WHEN 'number' THEN trim_scale(round((run.performance_metrics ->> k.key)::numeric, 6))::text
-                      ELSE left(replace(run.performance_metrics ->> k.key, 'T', ' '), 16)
-                  END AS value) m;
+    -- as fx.complete_backtest computed them
+    balance := coalesce(fx.config_number(run.config, 'initialBalance'), 10000);
+    metrics := fx.backtest_metrics(
+        run.trades, balance,
+        coalesce(fx.config_number(run.config, 'riskFreeRate'), 0)::float8,
+        coalesce(fx.config_number(run.config, 'periodsPerYear'), 252)::float8,
+        fx.config_date(run.config, 'startDate'),
+        fx.config_date(run.config, 'endDate'));
 
-    SELECT fx.svg_points(array_agg((p.point ->> 'equity')::float8 ORDER BY p.n)),
-           fx.svg_points(array_agg(-(p.point ->> 'drawdownFraction')::float8 ORDER BY p.n))
-      INTO equity, underwater
-      FROM jsonb_array_elements(run.equity_curve) WITH ORDINALITY AS p (point, n);
-
-    SELECT string_agg(format('<tr><th scope="row">%s</th><td>%s</td><td>%s</td></tr>',
-                             m.month, m.trades, m.equity), E'\n' ORDER BY m.month)
-      INTO months
-      FROM (SELECT to_char((p.point ->> 'timestamp')::timestamptz, 'YYYY-MM') AS month,
-                   count(*) AS trades,
-                   (array_agg(p.point ->> 'equity' ORDER BY p.n DESC))[1] AS equity
-              FROM jsonb_array_elements(run.equity_curve) WITH ORDINALITY AS p (point, n)
-             WHERE p.point ->> 'timestamp' IS NOT NULL
-             GROUP BY 1) m;
-
-    SELECT string_agg(format('<tr><th scope="row">%s</th><td>%s</td><td>%s</td><td>%s</td></tr>',
-                             fx.html_escape(coalesce(s.symbol, '(none)')),
-                             fx.trade_count(s.pnl), trim_scale(fx.net_profit(s.pnl)),
-                             round(fx.win_rate(s.pnl)::numeric, 4)),
-                      E'\n' ORDER BY fx.net_profit(s.pnl) DESC, s.symbol)
-      INTO symbols
-      FROM (SELECT t.trade ->> 'symbol' AS symbol,
-                   fx.pnl_agg((t.trade ->> 'profit')::numeric,
-                              (t.trade ->> 'commission')::numeric,
-                              (t.trade ->> 'swap')::numeric) AS pnl
-              FROM jsonb_array_elements(run.trades) AS t (trade)
-             GROUP BY 1) s;
-
-    head := fx.html_escape(format('%s: %s (version %s)', run.name, run.strategy_name, run.strategy_version));
-    RETURN concat(
-        '<!DOCTYPE html>', E'\n',
-        '<html lang="en"><head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        '<title>', head, '</title>', E'\n<style>',
-        'body{font:15px/1.5 sans-serif;margin:2rem auto;max-width:62rem;padding:0 1rem;color:#222}',
-        'svg{width:100%;height:auto;background:#f6f6f6}',
-        'table{border-collapse:collapse;margin:1rem 0}',
-        'th,td{padding:.15rem .6rem;border-bottom:1px solid #ddd;text-align:right;overflow-wrap:anywhere}',
-        'th{text-align:left;font-weight:normal}pre{white-space:pre-wrap;overflow-wrap:anywhere}',
-        E'</style></head>\n<body>\n',
-        '<h1>', head, E'</h1>\n',
-        E'<h2>Figures</h2>\n<table>\n', figures, E'\n</table>\n',
-        E'<h2>Equity</h2>\n<svg viewBox="0 0 960 240" role="img" aria-label="Equity after each trade">',
-        '<polyline fill="none" stroke="#0072b2" stroke-width="1.5" points="', equity, E'"/></svg>\n',
-        E'<table>\n<tr><th scope="col">Month (UTC)</th><th scope="col">Trades</th><th scope="col">Equity at its end</th></tr>\n',
-        months, E'\n</table>\n',
-        E'<h2>Drawdown</h2>\n<svg viewBox="0 0 960 240" role="img" aria-label="Drawdown as a fraction of the peak">',
-        '<polyline fill="none" stroke="#d55e00" stroke-width="1.5" points="', underwater, E'"/></svg>\n',
-        E'<h2>By symbol</h2>\n<table>\n<tr><th scope="col">Symbol</th><th scope="col">Trades</th>',
-        E'<th scope="col">Net profit</th><th scope="col">Win rate</th></tr>\n', symbols, E'\n</table>\n',
-        '<h2>Parameters</h2><pre>', fx.html_escape(left(jsonb_pretty(run.config), 20000)), E'</pre>\n',
-        E'</body></html>\n');
+    RETURN fx.tearsheet_page(
+        run.trades, balance, metrics, run.name,
+        ARRAY[['Strategy', run.strategy], ['Version', run.version::text], ['Account currency', run.currency],
+              ['Period', nullif(concat_ws(' to ', coalesce(to_char(fx.config_date(run.config, 'startDate'), 'YYYY-MM-DD'), 'first trade'),
+                                         coalesce(to_char(fx.config_date(run.config, 'endDate'), 'YYYY-MM-DD'), 'last trade')),
+                                'first trade to last trade')],
+              ['Completed (UTC)', to_char(run.completed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI')]],
+        run.config);
 END
 $$;
 
 COMMENT ON FUNCTION tearsheet(uuid)
-    IS 'report of a completed backtest as one self-contained HTML page: figures, equity, drawdown, months, symbols and parameters; money in account currency, rates as fractions, times in UTC; errors: P0002 no such backtest, 55000 not completed';
+    IS 'report of a completed backtest as one self-contained HTML page: that of fx.tearsheet(trades, initial_balance, title) with strategy, version, period and parameters; initial balance, risk-free rate, days a year and period from its config as in fx.complete_backtest; NULL for NULL; errors: P0002 no such backtest, 55000 not completed, 22023 bad config, those of fx.backtest_metrics';

@@ -10,9 +10,9 @@
  */
 #include "postgres.h"
 
+#include "common/shortest_dec.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
-#include "utils/float.h"
 #include "utils/numeric.h"
 
 #include "compat.h"
@@ -56,18 +56,21 @@ fx_json_put_money(JsonbParseState **state, const char *key, int128 amount)
 }
 
 /*
- * A finite double in its shortest form that reads back as the same.
+ * A finite double in its shortest form that reads back as the same, whatever
+ * extra_float_digits is.
  */
 void
 fx_json_put_double(JsonbParseState **state, const char *key, double number)
 {
 	JsonbValue	value;
+	char		text[DOUBLE_SHORTEST_DECIMAL_LEN];
 
 	/* minus zero is zero */
+	double_to_shortest_decimal_buf(number + 0.0, text);
 	value.type = jbvNumeric;
 	value.val.numeric =
 		DatumGetNumeric(DirectFunctionCall3(numeric_in,
-											CStringGetDatum(float8out_internal(number + 0.0)),
+											CStringGetDatum(text),
 											ObjectIdGetDatum(InvalidOid),
 											Int32GetDatum(-1)));
 	put(state, key, &value);

@@ -27,9 +27,6 @@ SELECT page LIKE '<!DOCTYPE html>%</html>%' AS whole, page !~* '<script|<b>|onlo
        position('&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt; &amp; Co' IN page) > 0 AS escaped, length(page) < 300000 AS small, page ~ '<polyline[^>]* points="0.0,' AS drawn
   FROM tearsheet('00000000-0000-4000-8000-0000000000c1') AS page;
 SELECT tearsheet('00000000-0000-4000-8000-0000000000c2') LIKE '<!DOCTYPE html>%' AS never_traded;
-SELECT html_escape('<a href="x">''&''</a>'), html_escape(NULL) IS NULL AS none, svg_points('{}') IS NULL AS no_points, svg_points('{1,3,2}') AS points, svg_points('{5}') AS one;
-SELECT count(*) <= 2 * 961 AS thinned, min(split_part(p, ',', 2)::numeric) = 0 AND max(split_part(p, ',', 2)::numeric) = 240 AS keeps_extremes
-  FROM unnest(string_to_array(svg_points((SELECT array_agg(sin(n / 1000.0) ORDER BY n) FROM generate_series(1, 50000) AS n)), ' ')) AS p;
 
 -- errors, each by itself
 CREATE FUNCTION pg_temp.try(statement text) RETURNS text LANGUAGE plpgsql AS $$
