@@ -8,6 +8,7 @@
 SET client_min_messages = warning;
 CREATE EXTENSION fxplatform CASCADE;
 CREATE FUNCTION floor_walk(jsonb) RETURNS bigint LANGUAGE C IMMUTABLE STRICT AS :'floor', 'fx_floor_walk';
+CREATE FUNCTION floor_read(jsonb) RETURNS bigint LANGUAGE C IMMUTABLE STRICT AS :'floor', 'fx_floor_read';
 
 -- Median time of a statement, in milliseconds, after one run to warm up.
 CREATE FUNCTION median_ms(statement text, runs integer) RETURNS numeric LANGUAGE plpgsql AS $$
@@ -61,7 +62,8 @@ CALL measure_pnl('2M parallel');
 SET max_parallel_workers_per_gather = 0;
 
 \echo '==> equity curve and metrics of 1,000 to 100,000 trades'
-CREATE TABLE runs (size integer, trades jsonb);
+-- compressed as fx.backtests has it
+CREATE TABLE runs (size integer, trades jsonb COMPRESSION lz4);
 INSERT INTO runs
 SELECT size, (
     SELECT jsonb_agg(jsonb_build_object(
@@ -94,8 +96,10 @@ BEGIN
     FOR run IN SELECT size FROM runs ORDER BY size LOOP
         FOR item IN SELECT * FROM (VALUES
             ('floor: detoast and walk', 'floor_walk(trades)'),
+            ('floor that reads profit and time', 'floor_read(trades)'),
             ('fx.equity_curve', 'fx.equity_curve(trades)'),
             ('fx.backtest_metrics', 'fx.backtest_metrics(trades)'),
+            ('fx.monte_carlo, 10 runs', '(SELECT sum(max_drawdown) FROM fx.monte_carlo(trades, 10000, 10))'),
             ('plain SQL: curve', 'plain_curve(trades)')
         ) AS v (what, call) LOOP
             INSERT INTO measured VALUES ('equity', run.size::text, item.what,
@@ -106,13 +110,15 @@ BEGIN
 END
 $$;
 
+\ir trades.sql
+
 \echo
 \echo '==> medians; "of floor": our time over the floor''s (lower is better); "plain SQL": its time over this one (higher is better)'
 SELECT m.part, m.size, m.what, m.ms,
        round(m.ms / f.ms, 2) AS of_floor,
        round(p.ms / m.ms, 2) AS plain_sql
   FROM measured m
-  JOIN measured f ON (f.part, f.size) = (m.part, m.size) AND f.what LIKE 'floor%'
+  JOIN measured f ON (f.part, f.size) = (m.part, m.size) AND f.what LIKE 'floor:%'
   JOIN measured p ON (p.part, p.size) = (m.part, m.size)
-                 AND p.what IN ('plain SQL: nine aggregates', 'plain SQL: curve')
+                 AND p.what LIKE 'plain SQL: %' AND p.what NOT LIKE '%three%'
  ORDER BY m.part, length(m.size), m.size, m.ms;

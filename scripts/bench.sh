@@ -23,3 +23,6 @@ start_cluster "$work/cluster" "shared_buffers = '1GB'" "work_mem = '256MB'" \
 
 as_user "$bindir/createdb" bench
 as_user "$bindir/psql" -X -q -d bench -v floor="$tree/bench/floor/fx_floor" -f "$tree/bench/bench.sql"
+for what in nothing curve rows; do
+	as_user "$bindir/psql" -X -q -d bench -v what="$what" -f "$tree/bench/memory.sql"
+done

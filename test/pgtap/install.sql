@@ -61,8 +61,8 @@ SELECT is_empty(
     'PUBLIC may not execute a function that runs with the rights of its owner');
 SELECT results_eq(
     $$SELECT proname::text COLLATE "default" FROM func WHERE NOT has_function_privilege('public', oid, 'EXECUTE') ORDER BY 1$$,
-    $$VALUES ('attach_migrations'), ('audit_trigger_function'), ('complete_backtest'), ('create_market_data_partitions'),
-             ('migrate'), ('migration_losses'), ('run_migration_script')$$,
+    $$VALUES ('attach_migrations'), ('audit_trigger_function'), ('cancel_backtest'), ('complete_backtest'), ('create_market_data_partitions'),
+             ('fail_backtest'), ('lock_backtest'), ('migrate'), ('migration_losses'), ('report_progress'), ('run_migration_script'), ('start_backtest')$$,
     'nor what changes tables, or stores results');
 SELECT is_empty(
     $$SELECT name FROM func WHERE provolatile = 'v' AND proparallel <> 'u'$$,
