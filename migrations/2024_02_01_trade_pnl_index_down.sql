@@ -1,3 +1,4 @@
-CREATE INDEX idx_trades_user_symbol_narrow ON trades (user_id, symbol, executed_at DESC);
-DROP INDEX idx_trades_user_symbol_executed;
-ALTER INDEX idx_trades_user_symbol_narrow RENAME TO idx_trades_user_symbol_executed;
+CREATE INDEX idx_trades_executed_narrow ON trades (user_id, executed_at DESC)
+    WHERE status = 'executed';
+DROP INDEX idx_trades_executed;
+ALTER INDEX idx_trades_executed_narrow RENAME TO idx_trades_executed;

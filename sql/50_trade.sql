@@ -26,11 +26,15 @@ RETURNS TABLE (
     net_payoff_ratio float8,
     net_stddev float8
 )
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE
 PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
+    -- PL/pgSQL keeps the plan, which takes longer to make than it takes to run
+    -- for a user of few trades
+    RETURN QUERY
     SELECT g.symbol,
            g.trade_count,
            fx.net_profit(g.gross),
@@ -41,7 +45,7 @@ AS $$
            n.gross_profit, n.gross_loss, n.average_win, n.average_loss,
            n.largest_win, n.largest_loss, n.expectancy,
            n.win_rate, n.profit_factor, n.payoff_ratio, n.stddev
-      FROM (SELECT t.symbol,
+      FROM (SELECT t.symbol::text AS symbol,
                    count(*) AS trade_count,
                    fx.pnl_agg(t.profit) AS gross,
                    fx.pnl_agg(t.profit, t.commission, t.swap) AS net
@@ -49,11 +53,12 @@ AS $$
              WHERE t.user_id = trade_performance.user_id
                AND t.status = 'executed'
                AND NOT t.is_backtest
-               AND (since IS NULL OR t.executed_at >= since)
+               AND t.executed_at >= coalesce(since, '-infinity')
                AND (until IS NULL OR t.executed_at < until)
              GROUP BY t.symbol) g
       LEFT JOIN LATERAL fx.summary(g.net) n ON true
-     ORDER BY 3 DESC NULLS LAST, g.symbol
+     ORDER BY 3 DESC NULLS LAST, g.symbol;
+END
 $$;
 
 COMMENT ON FUNCTION trade_performance(uuid, timestamptz, timestamptz)

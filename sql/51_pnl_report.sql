@@ -77,7 +77,7 @@ BEGIN
                  WHERE t.user_id = $1
                    AND t.status = 'executed'
                    AND NOT t.is_backtest
-                   AND ($2 IS NULL OR t.executed_at >= $2)
+                   AND t.executed_at >= coalesce($2, '-infinity')
                    AND ($3 IS NULL OR t.executed_at < $3)
                  GROUP BY 1) g
          CROSS JOIN LATERAL fx.summary(g.pnl) s
