@@ -31,10 +31,10 @@ BEGIN
     INSERT INTO measured VALUES
         ('user of 200k', index, 'fx.trade_performance', median_ms(format('SELECT * FROM fx.trade_performance(%L)', many), 7)),
         ('user of 200k', index, 'floor: count(profit)', median_ms(format('SELECT symbol, count(profit) FROM fx.trades WHERE user_id = %L AND status = ''executed'' GROUP BY symbol', many), 7)),
-        ('user of 200k', index, 'plain SQL: the spec''s query', median_ms(spec_query(many), 7)),
+        ('user of 200k', index, 'plain SQL: the query of the specification', median_ms(spec_query(many), 7)),
         ('user of 200', index, 'fx.trade_performance', median_ms(format('SELECT * FROM fx.trade_performance(%L)', few), 200)),
         ('user of 200', index, 'floor: count(profit)', median_ms(format('SELECT symbol, count(profit) FROM fx.trades WHERE user_id = %L AND status = ''executed'' GROUP BY symbol', few), 200)),
-        ('user of 200', index, 'plain SQL: the spec''s query', median_ms(spec_query(few), 200)),
+        ('user of 200', index, 'plain SQL: the query of the specification', median_ms(spec_query(few), 200)),
         ('user of 200', index, 'fx.pnl_agg, all outputs', median_ms(format('SELECT symbol, fx.summary(fx.pnl_agg(profit, commission, swap)) FROM fx.trades WHERE user_id = %L AND status = ''executed'' GROUP BY symbol', few), 200));
 END
 $$;
@@ -64,7 +64,7 @@ SET max_parallel_workers_per_gather = 2;
 INSERT INTO measured VALUES
     ('all users', '2M parallel', 'floor: count(profit)', median_ms('SELECT symbol, count(profit) FROM fx.trades GROUP BY symbol', 5)),
     ('all users', '2M parallel', 'fx.pnl_agg(profit, commission, swap)', median_ms('SELECT symbol, fx.summary(fx.pnl_agg(profit, commission, swap)) FROM fx.trades WHERE status = ''executed'' AND NOT is_backtest GROUP BY symbol', 5)),
-    ('all users', '2M parallel', 'plain SQL: three sums', median_ms('SELECT symbol, sum(profit), sum(commission), sum(swap) FROM fx.trades WHERE status = ''executed'' AND NOT is_backtest GROUP BY symbol', 5));
+    ('all users', '2M parallel', 'plain SQL: sums', median_ms('SELECT symbol, sum(profit), sum(commission), sum(swap) FROM fx.trades WHERE status = ''executed'' AND NOT is_backtest GROUP BY symbol', 5));
 SET max_parallel_workers_per_gather = 0;
 
 \echo '==> moving windows and trades as rows'

@@ -34,7 +34,7 @@ typedef struct TradeMetrics
 	FxRatio		sqn;
 } TradeMetrics;
 
-/* What the curve over the trades says; indexes are of trades, -1 the start */
+/* What the curve over the trades says, from curve_metrics.c; indexes are of trades, -1 the start */
 typedef struct CurveMetrics
 {
 	int128		final_balance;
@@ -47,6 +47,9 @@ typedef struct CurveMetrics
 	double		average_fraction;	/* of the deepest of each episode */
 	int64		longest_usecs;	/* from peak to recovery or to the last trade */
 } CurveMetrics;
+
+extern void fx_curve_metrics(const FxTrades *trades, int128 balance, TimestampTz begin,
+							 CurveMetrics *metrics);
 
 /* What the equity at the end of each FX day says; from daily_metrics.c */
 typedef struct DailyMetrics
