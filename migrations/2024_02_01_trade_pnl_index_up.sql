@@ -7,5 +7,5 @@
 CREATE INDEX idx_trades_executed_pnl ON trades (user_id, executed_at DESC)
     INCLUDE (symbol, is_backtest, profit, commission, swap)
     WHERE status = 'executed';
-DROP INDEX idx_trades_executed;
+DROP INDEX IF EXISTS idx_trades_executed;
 ALTER INDEX idx_trades_executed_pnl RENAME TO idx_trades_executed;

@@ -62,6 +62,9 @@ StaticAssertDecl(sizeof(PointHead) % sizeof(int32) == 0, "a number begins at a m
 /* What a point of an ordinary curve takes, to begin with */
 #define POINT_USUAL_SIZE	144
 
+/* Decimals that a digit of base 10000 stands for */
+#define DEC_DIGITS			4
+
 /* Digits of base 10000 in a double's shortest form, at any alignment */
 #define FRACTION_MAX_DIGITS 6
 
@@ -97,6 +100,8 @@ static void curve_point(CurveWriter *writer, const EquityState *state,
 						const TimestampTz *closed_at);
 pg_noreturn static void raise_curve_too_long(void);
 static Size write_double_numeric(double value, char *buf);
+static int16 *convert_decimals(char *text, int len, int16 *digits, int *weight, int *dscale);
+static int16 *convert_decimal(const char *text, int len, int16 *digits, int *weight, int *dscale);
 
 /*
  * equity_curve(trades jsonb, initial_balance numeric) returns jsonb
@@ -383,21 +388,65 @@ raise_curve_too_long(void)
 static Size
 write_double_numeric(double value, char *buf)
 {
+	char		text[DOUBLE_SHORTEST_DECIMAL_LEN + DEC_DIGITS];
+	int			len = double_to_shortest_decimal_buf(value, text);
+	int16	   *digits = (int16 *) (buf + VARHDRSZ + sizeof(uint16));
+	int16	   *end;
+	int			weight;
+	int			dscale;
+	uint16		header;
+
+	if (likely(text[0] == '0' && text[1] == '.'))
+		end = convert_decimals(text, len, digits, &weight, &dscale);
+	else
+		end = convert_decimal(text, len, digits, &weight, &dscale);
+	Assert(end - digits <= FRACTION_MAX_DIGITS && dscale <= 63 && weight >= -64);
+
+	header = 0x8000 | (dscale << 7) | (weight < 0 ? 0x0040 : 0) | (weight & 0x003F);
+	memcpy(buf + VARHDRSZ, &header, sizeof(header));
+	SET_VARSIZE(buf, (char *) end - buf);
+	return VARSIZE(buf);
+}
+
+/*
+ * Digits of base 10000 of "0.0123", the usual form: each stands for four
+ * decimals.  There is room behind the text.  Returns the end of the digits.
+ */
+static int16 *
+convert_decimals(char *text, int len, int16 *digits, int *weight, int *dscale)
+{
+	memset(text + len, '0', DEC_DIGITS);
+	*weight = 0;
+	*dscale = len - 2;
+	for (const char *p = text + 2; p < text + len; p += DEC_DIGITS)
+	{
+		int			digit = (p[0] - '0') * 1000 + (p[1] - '0') * 100 + (p[2] - '0') * 10 + (p[3] - '0');
+
+		/* none before the first that is not zero */
+		if (digit != 0 || *weight < 0)
+			*digits++ = (int16) digit;
+		if (*weight == 0)
+			*weight = digit != 0 ? -1 - (int) (p - text - 2) / DEC_DIGITS : 0;
+	}
+	return digits;
+}
+
+/*
+ * The same of any decimal form, "12.5" or "1e-05" among them.
+ */
+static int16 *
+convert_decimal(const char *text, int len, int16 *digits, int *weight, int *dscale)
+{
 	static const uint32 power_of_ten[] = {1, 10, 100, 1000, 10000};
-	char		text[DOUBLE_SHORTEST_DECIMAL_LEN];
-	const char *end = text + double_to_shortest_decimal_buf(value, text);
+	const char *end = text + len;
 	const char *p;
 	const char *point = NULL;
 	uint64		mantissa = 0;	/* at most 17 digits */
 	int			exponent;		/* of ten, of its last digit */
 	int			shift;
 	int16		reversed[FRACTION_MAX_DIGITS];
-	int16	   *digits = (int16 *) (buf + VARHDRSZ + sizeof(uint16));
 	int			ndigits = 0;
 	int			zeros = 0;
-	int			weight;
-	int			dscale;
-	uint16		header;
 
 	for (p = text; p < end && *p != 'e'; p++)
 	{
@@ -418,14 +467,9 @@ write_double_numeric(double value, char *buf)
 	while (reversed[zeros] == 0)
 		zeros++;
 
-	dscale = Max(0, -exponent);
-	weight = (exponent - shift) / 4 + ndigits - 1;
-	Assert(ndigits <= FRACTION_MAX_DIGITS && dscale <= 63 && weight >= -64);
-
-	header = 0x8000 | (dscale << 7) | (weight < 0 ? 0x0040 : 0) | (weight & 0x003F);
-	memcpy(buf + VARHDRSZ, &header, sizeof(header));
+	*dscale = Max(0, -exponent);
+	*weight = (exponent - shift) / 4 + ndigits - 1;
 	for (int i = ndigits - 1; i >= zeros; i--)
 		*digits++ = reversed[i];
-	SET_VARSIZE(buf, (char *) digits - buf);
-	return VARSIZE(buf);
+	return digits;
 }

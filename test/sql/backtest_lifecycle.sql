@@ -42,6 +42,16 @@ ROLLBACK TO s; SELECT cancel_backtest(NULL);
 ROLLBACK TO s; UPDATE backtests SET status = 'running' WHERE name = 'completed';
 ROLLBACK TO s; UPDATE backtests SET status = NULL WHERE name = 'completed';
 ROLLBACK TO s;
+-- a user runs his own backtests and does not see those of others
+INSERT INTO users (id, email, username, password_hash) VALUES ('00000000-0000-4000-8000-0000000000a2', 'b@example.com', 'b', 'x');
+SET LOCAL ROLE fx_user;
+SET LOCAL app.current_user_id = '00000000-0000-4000-8000-0000000000a1';
+SELECT pg_temp.verdict($$SELECT start_backtest('00000000-0000-4000-8000-0000000000c6'), report_progress('00000000-0000-4000-8000-0000000000c6', 7), complete_backtest('00000000-0000-4000-8000-0000000000c6', '[]')$$) AS own;
+SET LOCAL app.current_user_id = '00000000-0000-4000-8000-0000000000a2';
+SELECT pg_temp.verdict($$SELECT start_backtest('00000000-0000-4000-8000-0000000000c6')$$) AS start_other,
+       pg_temp.verdict($$SELECT report_progress('00000000-0000-4000-8000-0000000000c6', 7)$$) AS report_other,
+       pg_temp.verdict($$SELECT strategy_metrics('00000000-0000-4000-8000-0000000000b1')$$) AS metrics_of_other;
+RESET ROLE;
 -- compressed with lz4 where the server has it
 SELECT attname, attcompression = CASE WHEN 'lz4' = ANY ((SELECT enumvals FROM pg_settings WHERE name = 'default_toast_compression')::text[]) THEN 'l' ELSE '' END AS as_wished
   FROM pg_attribute WHERE attrelid = 'fx.backtests'::regclass AND attname IN ('trades', 'equity_curve') ORDER BY attname;

@@ -66,6 +66,11 @@ SELECT count(*) AS windows, sum(trade_count(e)) AS trades FROM (SELECT equity_ag
 SELECT equity_accum(e, timestamptz '2024-01-02 00:00+00', 3) AS more, e AS before
   FROM (SELECT '1:0,0,0;2024-01-01T00:00:00+00:00,1,2024-01-01T00:00:00+00:00'::equity AS e OFFSET 0) AS s;
 
+-- nor is a result that is used twice
+SELECT trade_count(equity_accum(equity_agg(at, net), timestamptz '2024-01-02 00:00+00', 3)) AS more, trade_count(equity_agg(at, net)) AS itself,
+       trade_count(equity_combine(equity_agg(at, net), equity_agg(at, net))) AS twice, trade_count(equity_agg(at, net)) AS still
+  FROM many;
+
 -- drawdowns
 SELECT count(*) AS differing FROM sample, LATERAL (
     WITH k AS (SELECT *, max(i) FILTER (WHERE drawdown = 0) OVER (ORDER BY i) AS peak_i FROM oracle.points(trades, 1000)),
@@ -134,8 +139,7 @@ SELECT m ->> 'totalTrades' AS n, m ->> 'netProfit' AS net, m ->> 'totalCommissio
   FROM strategy_metrics('00000000-0000-4000-8000-0000000000b1') AS m;
 SELECT strategy_metrics('00000000-0000-4000-8000-0000000000b1', since => '2024-01-02 12:00:01+00', initial_balance => 100) ->> 'finalBalance' AS later,
        strategy_metrics('00000000-0000-4000-8000-0000000000b1', until => '2024-01-01+00') ->> 'totalTrades' AS none, strategy_metrics(NULL);
-\set VERBOSITY verbose
-\set SHOW_CONTEXT never
+\set VERBOSITY sqlstate
 SELECT strategy_metrics('00000000-0000-4000-8000-0000000000b2');
 ROLLBACK;
 
