@@ -48,7 +48,9 @@ BEGIN
         ('fx.pnl_agg(profit), all outputs', 'SELECT symbol, fx.summary(fx.pnl_agg(profit)) FROM trades GROUP BY symbol'),
         ('fx.pnl_agg(profit, commission, swap), all outputs', 'SELECT symbol, fx.summary(fx.pnl_agg(profit, commission, swap)) FROM trades GROUP BY symbol'),
         ('plain SQL: the spec''s three', 'SELECT symbol, count(*), sum(profit), avg(profit), sum(CASE WHEN profit > 0 THEN 1 ELSE 0 END)::float / count(*) FROM trades GROUP BY symbol'),
-        ('plain SQL: nine aggregates', 'SELECT symbol, count(*), count(*) FILTER (WHERE profit > 0), count(*) FILTER (WHERE profit < 0), sum(profit), sum(profit) FILTER (WHERE profit > 0), sum(profit) FILTER (WHERE profit < 0), max(profit), min(profit), stddev_samp(profit) FROM trades GROUP BY symbol')
+        ('plain SQL: nine aggregates', 'SELECT symbol, count(*), count(*) FILTER (WHERE profit > 0), count(*) FILTER (WHERE profit < 0), sum(profit), sum(profit) FILTER (WHERE profit > 0), sum(profit) FILTER (WHERE profit < 0), max(profit), min(profit), stddev_samp(profit) FROM trades GROUP BY symbol'),
+        ('nine aggregates of net, as usually written', 'SELECT symbol, count(*), count(*) FILTER (WHERE net > 0), count(*) FILTER (WHERE net < 0), sum(net), sum(net) FILTER (WHERE net > 0), sum(net) FILTER (WHERE net < 0), max(net), min(net), stddev_samp(net) FROM (SELECT symbol, profit - coalesce(commission, 0) + coalesce(swap, 0) AS net FROM trades) AS t GROUP BY symbol'),
+        ('nine aggregates of net, computed once a row', 'SELECT symbol, count(*), count(*) FILTER (WHERE net > 0), count(*) FILTER (WHERE net < 0), sum(net), sum(net) FILTER (WHERE net > 0), sum(net) FILTER (WHERE net < 0), max(net), min(net), stddev_samp(net) FROM (SELECT symbol, profit - coalesce(commission, 0) + coalesce(swap, 0) AS net FROM trades OFFSET 0) AS t GROUP BY symbol')
     ) AS v (what, statement) LOOP
         INSERT INTO measured VALUES ('P&L by symbol', mode, item.what, median_ms(item.statement, 5));
     END LOOP;

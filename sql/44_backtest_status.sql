@@ -19,6 +19,27 @@ $$;
 COMMENT ON FUNCTION backtest_transition_allowed(text, text)
     IS 'whether a backtest may go from one status to another: pending to any, running to completed, failed or cancelled; a NULL status is pending';
 
+-- The error is the same by hand and by function.
+CREATE FUNCTION check_backtest_transition(backtest_id uuid, from_status text, to_status text)
+RETURNS void
+LANGUAGE plpgsql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT coalesce(fx.backtest_transition_allowed(from_status, to_status), false) THEN
+        RAISE EXCEPTION 'backtest "%" cannot go from status "%" to "%"',
+                backtest_id, coalesce(from_status, 'pending'), coalesce(to_status, 'null')
+            USING ERRCODE = 'XF003',
+                  HINT = 'A backtest goes from pending to running, and from either to completed, failed or cancelled.';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION check_backtest_transition(uuid, text, text)
+    IS 'does nothing when a backtest may go from one status to another, else error XF003';
+
 CREATE FUNCTION guard_backtest_status()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -26,12 +47,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     -- what is no status at all is for the table's CHECK to refuse
-    IF NOT coalesce(fx.backtest_transition_allowed(OLD.status, NEW.status), false)
-       AND coalesce(NEW.status, 'pending') IN ('pending', 'running', 'completed', 'failed', 'cancelled') THEN
-        RAISE EXCEPTION 'backtest "%" cannot go from status "%" to "%"',
-                OLD.id, coalesce(OLD.status, 'pending'), coalesce(NEW.status, 'null')
-            USING ERRCODE = 'XF003',
-                  HINT = 'A backtest goes from pending to running, and from either to completed, failed or cancelled.';
+    IF coalesce(NEW.status, 'pending') IN ('pending', 'running', 'completed', 'failed', 'cancelled') THEN
+        PERFORM fx.check_backtest_transition(OLD.id, OLD.status, NEW.status);
     END IF;
     RETURN NEW;
 END
@@ -59,12 +76,7 @@ BEGIN
         RAISE EXCEPTION 'backtest "%" does not exist', backtest_id
             USING ERRCODE = 'no_data_found';
     END IF;
-    IF NOT fx.backtest_transition_allowed(run.status, to_status) THEN
-        RAISE EXCEPTION 'backtest "%" cannot go from status "%" to "%"',
-                backtest_id, coalesce(run.status, 'pending'), to_status
-            USING ERRCODE = 'XF003',
-                  HINT = 'A backtest goes from pending to running, and from either to completed, failed or cancelled.';
-    END IF;
+    PERFORM fx.check_backtest_transition(backtest_id, run.status, to_status);
     RETURN run.config;
 END
 $$;
