@@ -157,47 +157,87 @@ AS 'MODULE_PATHNAME', 'fx_pnl_combine';
 COMMENT ON FUNCTION pnl_combine(pnl, pnl)
     IS 'trades of both; NULL is none; errors: 22003 out of range';
 
--- moving windows take out what leaves the frame, and start anew where that was
--- the largest win or loss
-CREATE FUNCTION pnl_remove(pnl, profit numeric)
+-- moving windows: what leaves the frame is subtracted, in the order in which it
+-- came; the state is internal, because it never leaves the process
+
+CREATE FUNCTION pnl_moving_accum(internal, profit numeric)
+RETURNS internal
+LANGUAGE C
+IMMUTABLE
+PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'fx_pnl_moving_accum';
+
+COMMENT ON FUNCTION pnl_moving_accum(internal, numeric)
+    IS 'adds a trade to a moving window, as fx.pnl_accum; only within an aggregate';
+
+CREATE FUNCTION pnl_moving_accum(internal, profit numeric, commission numeric, swap numeric)
+RETURNS internal
+LANGUAGE C
+IMMUTABLE
+PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'fx_pnl_moving_accum';
+
+COMMENT ON FUNCTION pnl_moving_accum(internal, numeric, numeric, numeric)
+    IS 'adds a trade with its costs to a moving window, as fx.pnl_accum; only within an aggregate';
+
+CREATE FUNCTION pnl_moving_remove(internal, profit numeric)
+RETURNS internal
+LANGUAGE C
+IMMUTABLE
+PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'fx_pnl_moving_remove';
+
+COMMENT ON FUNCTION pnl_moving_remove(internal, numeric)
+    IS 'removes the oldest trade of a moving window; only within an aggregate';
+
+CREATE FUNCTION pnl_moving_remove(internal, profit numeric, commission numeric, swap numeric)
+RETURNS internal
+LANGUAGE C
+IMMUTABLE
+PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'fx_pnl_moving_remove';
+
+COMMENT ON FUNCTION pnl_moving_remove(internal, numeric, numeric, numeric)
+    IS 'removes the oldest trade of a moving window with its costs; only within an aggregate';
+
+CREATE FUNCTION pnl_moving_merge(internal, pnl)
+RETURNS internal
+LANGUAGE C
+IMMUTABLE
+PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'fx_pnl_moving_merge';
+
+COMMENT ON FUNCTION pnl_moving_merge(internal, pnl)
+    IS 'adds a value to a moving window, as fx.pnl_combine; only within an aggregate';
+
+CREATE FUNCTION pnl_moving_unmerge(internal, pnl)
+RETURNS internal
+LANGUAGE C
+IMMUTABLE
+PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'fx_pnl_moving_unmerge';
+
+COMMENT ON FUNCTION pnl_moving_unmerge(internal, pnl)
+    IS 'removes the oldest value of a moving window; only within an aggregate';
+
+CREATE FUNCTION pnl_moving_final(internal)
 RETURNS pnl
 LANGUAGE C
 IMMUTABLE
 PARALLEL SAFE
-AS 'MODULE_PATHNAME', 'fx_pnl_remove';
+AS 'MODULE_PATHNAME', 'fx_pnl_moving_final';
 
-COMMENT ON FUNCTION pnl_remove(pnl, numeric)
-    IS 'takes out a trade that fx.pnl_accum added; NULL where it was the largest win or loss';
-
-CREATE FUNCTION pnl_remove(pnl, profit numeric, commission numeric, swap numeric)
-RETURNS pnl
-LANGUAGE C
-IMMUTABLE
-PARALLEL SAFE
-AS 'MODULE_PATHNAME', 'fx_pnl_remove_costs';
-
-COMMENT ON FUNCTION pnl_remove(pnl, numeric, numeric, numeric)
-    IS 'takes out a trade that fx.pnl_accum added with its costs; NULL where it was the largest win or loss';
-
-CREATE FUNCTION pnl_window_result(pnl)
-RETURNS pnl
-LANGUAGE C
-IMMUTABLE
-STRICT
-PARALLEL SAFE
-AS 'MODULE_PATHNAME', 'fx_pnl_window_result';
-
-COMMENT ON FUNCTION pnl_window_result(pnl) IS 'the value, NULL without trades';
+COMMENT ON FUNCTION pnl_moving_final(internal)
+    IS 'value of a moving window, NULL for one without trades; only within an aggregate';
 
 CREATE AGGREGATE pnl_agg(profit numeric) (
     SFUNC = pnl_accum,
     STYPE = pnl,
     COMBINEFUNC = pnl_combine,
-    MSFUNC = pnl_accum,
-    MINVFUNC = pnl_remove,
-    MSTYPE = pnl,
-    MFINALFUNC = pnl_window_result,
-    MINITCOND = '1:0,0,0,0,0,0,0,0,0,0',
+    MSFUNC = pnl_moving_accum,
+    MINVFUNC = pnl_moving_remove,
+    MSTYPE = internal,
+    MFINALFUNC = pnl_moving_final,
     PARALLEL = SAFE
 );
 
@@ -208,11 +248,10 @@ CREATE AGGREGATE pnl_agg(profit numeric, commission numeric, swap numeric) (
     SFUNC = pnl_accum,
     STYPE = pnl,
     COMBINEFUNC = pnl_combine,
-    MSFUNC = pnl_accum,
-    MINVFUNC = pnl_remove,
-    MSTYPE = pnl,
-    MFINALFUNC = pnl_window_result,
-    MINITCOND = '1:0,0,0,0,0,0,0,0,0,0',
+    MSFUNC = pnl_moving_accum,
+    MINVFUNC = pnl_moving_remove,
+    MSTYPE = internal,
+    MFINALFUNC = pnl_moving_final,
     PARALLEL = SAFE
 );
 
@@ -224,6 +263,10 @@ CREATE AGGREGATE "rollup"(pnl) (
     SFUNC = pnl_combine,
     STYPE = pnl,
     COMBINEFUNC = pnl_combine,
+    MSFUNC = pnl_moving_merge,
+    MINVFUNC = pnl_moving_unmerge,
+    MSTYPE = internal,
+    MFINALFUNC = pnl_moving_final,
     PARALLEL = SAFE
 );
 

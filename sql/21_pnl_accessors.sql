@@ -1,5 +1,5 @@
 
--- P&L: accessors
+-- what can be read from P&L
 
 CREATE FUNCTION trade_count(pnl)
 RETURNS bigint

@@ -21,17 +21,14 @@
 PG_FUNCTION_INFO_V1(fx_pnl_accum);
 PG_FUNCTION_INFO_V1(fx_pnl_accum_costs);
 PG_FUNCTION_INFO_V1(fx_pnl_combine);
-PG_FUNCTION_INFO_V1(fx_pnl_remove);
-PG_FUNCTION_INFO_V1(fx_pnl_remove_costs);
-PG_FUNCTION_INFO_V1(fx_pnl_window_result);
 
 static FxPnl *get_state(FunctionCallInfo fcinfo);
 static FxPnl *get_or_make_state(FunctionCallInfo fcinfo);
-static int128 get_amount(FunctionCallInfo fcinfo, int argno, const char *name);
 static int128 get_net(FunctionCallInfo fcinfo, int128 *commission, int128 *swap);
+static int128 get_amount(FunctionCallInfo fcinfo, int argno, const char *name);
 static void add_trade(FxPnl *pnl, int128 net);
 static void add_sum(int128 *sum, int128 amount, const char *what);
-static bool remove_trade(FxPnl *pnl, int128 net);
+static void subtract_sum(int128 *sum, int128 amount, const char *what);
 
 /*
  * pnl_accum(state pnl, profit numeric) returns pnl
@@ -59,8 +56,6 @@ fx_pnl_accum(PG_FUNCTION_ARGS)
 /*
  * pnl_accum(state pnl, profit numeric, commission numeric, swap numeric)
  *		returns pnl
- *
- * A cost that is null counts as none.
  */
 Datum
 fx_pnl_accum_costs(PG_FUNCTION_ARGS)
@@ -109,76 +104,41 @@ fx_pnl_combine(PG_FUNCTION_ARGS)
 }
 
 /*
- * pnl_remove(state pnl, profit numeric) returns pnl
- *
- * Inverse of pnl_accum() for moving windows.  NULL where only a new start
- * can tell the result.
- */
-Datum
-fx_pnl_remove(PG_FUNCTION_ARGS)
-{
-	FxPnl	   *state;
-
-	if (PG_ARGISNULL(0))
-		PG_RETURN_NULL();
-	state = get_state(fcinfo);
-	if (!PG_ARGISNULL(1) && !remove_trade(state, get_amount(fcinfo, 1, "profit")))
-		PG_RETURN_NULL();
-	PG_RETURN_POINTER(state);
-}
-
-/*
- * pnl_remove(state pnl, profit numeric, commission numeric, swap numeric)
- *		returns pnl
- */
-Datum
-fx_pnl_remove_costs(PG_FUNCTION_ARGS)
-{
-	FxPnl	   *state;
-	int128		net;
-	int128		commission;
-	int128		swap;
-
-	if (PG_ARGISNULL(0))
-		PG_RETURN_NULL();
-	state = get_state(fcinfo);
-	if (PG_ARGISNULL(1))
-		PG_RETURN_POINTER(state);
-
-	net = get_net(fcinfo, &commission, &swap);
-	if (!remove_trade(state, net) ||
-		fx_fixed_sub_overflow(state->commission, commission, &state->commission) ||
-		fx_fixed_sub_overflow(state->swap, swap, &state->swap))
-		PG_RETURN_NULL();
-	PG_RETURN_POINTER(state);
-}
-
-/*
- * pnl_window_result(state pnl) returns pnl
- *
- * A window without trades is NULL, as any other set of rows.
- */
-Datum
-fx_pnl_window_result(PG_FUNCTION_ARGS)
-{
-	FxPnl	   *state = PG_GETARG_PNL_P(0);
-
-	if (state->trades == 0)
-		PG_RETURN_NULL();
-	PG_RETURN_POINTER(state);
-}
-
-/*
  * A palloc'd value without trades.
  */
 FxPnl *
 fx_pnl_make(void)
 {
-	FxPnl	   *pnl = palloc0(sizeof(FxPnl));
+	FxPnl	   *pnl = palloc(sizeof(FxPnl));
 
+	fx_pnl_init(pnl);
+	return pnl;
+}
+
+void
+fx_pnl_init(FxPnl *pnl)
+{
+	memset(pnl, 0, sizeof(FxPnl));
 	SET_VARSIZE(pnl, sizeof(FxPnl));
 	pnl->version = FX_PNL_VERSION;
-	return pnl;
+}
+
+/*
+ * The trade in the arguments after the state: its profit, or profit, commission
+ * and swap.  False where the profit is null.
+ */
+bool
+fx_pnl_get_trade(FunctionCallInfo fcinfo, FxPnl *trade)
+{
+	if (PG_ARGISNULL(1))
+		return false;
+
+	fx_pnl_init(trade);
+	if (PG_NARGS() == 2)
+		add_trade(trade, get_amount(fcinfo, 1, "profit"));
+	else
+		add_trade(trade, get_net(fcinfo, &trade->commission, &trade->swap));
+	return true;
 }
 
 /*
@@ -201,6 +161,23 @@ fx_pnl_merge(FxPnl *into, const FxPnl *from)
 	add_sum(&into->commission, from->commission, "sum of commissions");
 	add_sum(&into->swap, from->swap, "sum of swaps");
 	fx_wide_add_words(&into->squares, from->squares.word, FX_WIDE_WORDS);
+}
+
+/*
+ * Take out trades that were added before.  The extremes stay as they are.
+ */
+void
+fx_pnl_unmerge(FxPnl *from, const FxPnl *part)
+{
+	from->trades -= part->trades;
+	from->wins -= part->wins;
+	from->losses -= part->losses;
+	/* no part of sums without change of sign is above them */
+	from->gross_profit -= part->gross_profit;
+	from->gross_loss -= part->gross_loss;
+	subtract_sum(&from->commission, part->commission, "sum of commissions");
+	subtract_sum(&from->swap, part->swap, "sum of swaps");
+	fx_wide_subtract(&from->squares, &part->squares);
 }
 
 /*
@@ -238,6 +215,23 @@ get_or_make_state(FunctionCallInfo fcinfo)
 }
 
 /*
+ * Net profit of the arguments profit, commission and swap.  A cost that is null
+ * counts as none.
+ */
+static inline int128
+get_net(FunctionCallInfo fcinfo, int128 *commission, int128 *swap)
+{
+	int128		net = get_amount(fcinfo, 1, "profit");
+
+	*commission = PG_ARGISNULL(2) ? 0 : get_amount(fcinfo, 2, "commission");
+	*swap = PG_ARGISNULL(3) ? 0 : get_amount(fcinfo, 3, "swap");
+	if (fx_fixed_sub_overflow(net, *commission, &net) ||
+		fx_fixed_add_overflow(net, *swap, &net))
+		fx_fixed_raise(FX_FIXED_OVERFLOW, "net profit");
+	return net;
+}
+
+/*
  * An argument at scale 8.  The fmgr macros for numeric would copy a value with
  * a short header; it is read where it is.
  */
@@ -256,23 +250,6 @@ get_amount(FunctionCallInfo fcinfo, int argno, const char *name)
 		fx_fixed_raise(status, what);
 	}
 	return amount;
-}
-
-/*
- * profit - commission + swap of the arguments 1 to 3; a cost that is null
- * counts as none.
- */
-static inline int128
-get_net(FunctionCallInfo fcinfo, int128 *commission, int128 *swap)
-{
-	int128		net = get_amount(fcinfo, 1, "profit");
-
-	*commission = PG_ARGISNULL(2) ? 0 : get_amount(fcinfo, 2, "commission");
-	*swap = PG_ARGISNULL(3) ? 0 : get_amount(fcinfo, 3, "swap");
-	if (fx_fixed_sub_overflow(net, *commission, &net) ||
-		fx_fixed_add_overflow(net, *swap, &net))
-		fx_fixed_raise(FX_FIXED_OVERFLOW, "net profit");
-	return net;
 }
 
 static inline void
@@ -307,32 +284,12 @@ add_sum(int128 *sum, int128 amount, const char *what)
 	*sum = total;
 }
 
-/*
- * Take a trade away that was added before.  False, and the state is spoilt,
- * where it was the largest win or loss: the next one is not known then.
- */
-static bool
-remove_trade(FxPnl *pnl, int128 net)
+static inline void
+subtract_sum(int128 *sum, int128 amount, const char *what)
 {
-	pnl->trades--;
-	if (net > 0)
-	{
-		pnl->wins--;
-		pnl->gross_profit -= net;
-		if (pnl->wins == 0)
-			pnl->largest_win = 0;
-		else if (net == pnl->largest_win)
-			return false;
-	}
-	else if (net < 0)
-	{
-		pnl->losses--;
-		pnl->gross_loss -= net;
-		if (pnl->losses == 0)
-			pnl->largest_loss = 0;
-		else if (net == pnl->largest_loss)
-			return false;
-	}
-	fx_wide_sub_square(&pnl->squares, net);
-	return true;
+	int128		total;
+
+	if (unlikely(fx_fixed_sub_overflow(*sum, amount, &total)))
+		fx_fixed_raise(FX_FIXED_OVERFLOW, what);
+	*sum = total;
 }

@@ -41,7 +41,10 @@ typedef struct FxPnl
 #define PG_GETARG_PNL_P(n)	DatumGetPnlP(PG_GETARG_DATUM(n))
 
 extern FxPnl *fx_pnl_make(void);
+extern void fx_pnl_init(FxPnl *pnl);
+extern bool fx_pnl_get_trade(FunctionCallInfo fcinfo, FxPnl *trade);
 extern void fx_pnl_merge(FxPnl *into, const FxPnl *from);
+extern void fx_pnl_unmerge(FxPnl *from, const FxPnl *part);
 extern double fx_pnl_variance(const FxPnl *pnl);
 
 #endif							/* FX_PNL_H */

@@ -39,21 +39,21 @@ fx_wide_add_words(FxWide *sum, const uint64 *words, int n)
 }
 
 /*
- * Take a value of n words away.  The caller knows that it is part of the sum.
+ * Subtract what was added before.
  */
 static inline void
-fx_wide_sub_words(FxWide *sum, const uint64 *words, int n)
+fx_wide_subtract(FxWide *sum, const FxWide *part)
 {
-	uint64		borrow = 0;
+	bool		borrow = false;
 
-	for (int i = 0; i < FX_WIDE_WORDS && (i < n || borrow != 0); i++)
+	for (int i = 0; i < FX_WIDE_WORDS; i++)
 	{
-		uint128		rest = (uint128) sum->word[i] - (i < n ? words[i] : 0) - borrow;
+		uint64		word = sum->word[i];
 
-		sum->word[i] = (uint64) rest;
-		borrow = (uint64) (rest >> 64) != 0;
+		sum->word[i] = word - part->word[i] - borrow;
+		borrow = word < part->word[i] || (word == part->word[i] && borrow);
 	}
-	Assert(borrow == 0);
+	Assert(!borrow);
 }
 
 /*
@@ -100,18 +100,6 @@ fx_wide_add_square(FxWide *sum, int128 value)
 		fx_wide_square(magnitude, words);
 		fx_wide_add_words(sum, words, FX_WIDE_WORDS);
 	}
-}
-
-/*
- * Take the square of a number away.
- */
-static inline void
-fx_wide_sub_square(FxWide *sum, int128 value)
-{
-	uint64		words[FX_WIDE_WORDS];
-
-	fx_wide_square(value < 0 ? -(uint128) value : (uint128) value, words);
-	fx_wide_sub_words(sum, words, FX_WIDE_WORDS);
 }
 
 static inline int

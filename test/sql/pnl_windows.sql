@@ -24,11 +24,6 @@ SELECT frame, d.* FROM unnest(ARRAY[
     'ORDER BY n ROWS 0 PRECEDING', 'ORDER BY n ROWS 9 PRECEDING', 'ORDER BY n ROWS BETWEEN 3 PRECEDING AND 2 FOLLOWING', 'ORDER BY n ROWS BETWEEN 5 FOLLOWING AND 8 FOLLOWING',
     'ORDER BY n ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING', 'ORDER BY n ROWS BETWEEN 2 PRECEDING AND 3 PRECEDING', 'ORDER BY at RANGE 3 PRECEDING', 'ORDER BY at GROUPS 1 PRECEDING',
     'PARTITION BY n % 7 ORDER BY n ROWS 20 PRECEDING']) AS frame, pg_temp.differs(frame) AS d;
--- by hand a state is not changed
-SELECT pnl_remove(p, 5) = rest AS same, net_profit(p) AS before, pnl_remove(p, 7) IS NULL AS largest_win, net_profit(pnl_remove(p, -2)) AS only_loss,
-       pnl_remove(p, NULL) = p AS nothing, pnl_remove(NULL, 1) IS NULL AS no_state, pnl_remove(NULL, 1, 1, 1) IS NULL AS no_state_either,
-       pnl_remove(p, 5, NULL, NULL) = rest AS without_costs, pnl_remove(p, NULL, 1, 1) = p AS nothing_either
-  FROM (SELECT pnl_agg(x) AS p, pnl_agg(x) FILTER (WHERE x <> 5) AS rest FROM (VALUES (5), (7), (-2), (0)) AS v (x)) AS s;
 -- other places
 SELECT n % 3 AS part, net_profit(pnl_agg(profit)) IS NOT NULL AS known, trade_count(pnl_agg(DISTINCT n % 10)) AS distinct_values
   FROM row_set WHERE n < 90 GROUP BY GROUPING SETS ((n % 3), ()) ORDER BY 1;
