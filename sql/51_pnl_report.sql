@@ -38,6 +38,11 @@ DECLARE
     grouping text;
     sorting text := 'NULL';
 BEGIN
+    IF "by" IS NULL THEN
+        RAISE EXCEPTION 'argument "by" must not be null'
+            USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+
     CASE "by"
         WHEN 'fx_day', 'day' THEN
             grouping := $q$to_char(fx.fx_day(t.executed_at), 'YYYY-MM-DD')$q$;
@@ -63,7 +68,8 @@ BEGIN
         WHEN 'reason_code' THEN
             grouping := 't.reason_code';
         ELSE
-            RAISE EXCEPTION 'argument "by" must not be %', coalesce('"' || left("by", 64) || '"', 'null')
+            -- 16 characters are at most 64 bytes
+            RAISE EXCEPTION 'argument "by" must not be "%"', left("by", 16)
                 USING ERRCODE = 'invalid_parameter_value',
                       HINT = 'Valid values are symbol, strategy, fx_day, week, month, weekday, hour, side and reason_code.';
     END CASE;
@@ -88,4 +94,4 @@ END
 $$;
 
 COMMENT ON FUNCTION pnl_report(uuid, timestamptz, timestamptz, text)
-    IS 'net P&L (profit - commission + swap) of a user''s executed trades by symbol, strategy (id), fx_day (or day), week (ISO), month, weekday (all of the FX day), hour (New York), side or reason_code, without those of backtests and those without profit; one row a group, times in their order, others by net profit; columns as fx.pnl_summary; executed_at from since to until, until excluded, NULL without bound; no row for a NULL user; error 22023 any other by';
+    IS 'net P&L (profit - commission + swap) of a user''s executed trades by symbol, strategy (id), fx_day (or day), week (ISO), month, weekday (all of the FX day), hour (New York), side or reason_code, without those of backtests and those without profit; one row a group, times in their order, others by net profit; columns as fx.pnl_summary; executed_at from since to until, until excluded, NULL without bound; no row for a NULL user; errors: 22004 NULL by, 22023 any other by';

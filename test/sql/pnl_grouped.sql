@@ -38,4 +38,9 @@ SAVEPOINT s;
 SELECT * FROM pnl_report(:'u', NULL, NULL, 'symbol; DROP TABLE fx.trades');
 ROLLBACK TO s;
 SELECT * FROM pnl_report(:'u', NULL, NULL, NULL);
+ROLLBACK TO s;
+\set VERBOSITY sqlstate
+SELECT * FROM pnl_report(:'u', NULL, NULL, NULL);
+ROLLBACK TO s;
+SELECT * FROM pnl_report(:'u', NULL, NULL, repeat('€', 100));
 ROLLBACK;
