@@ -61,6 +61,26 @@ $$;
 COMMENT ON FUNCTION config_date(jsonb, text)
     IS 'a key of a JSON configuration as a date, NULL when absent or null; error 22023 when it is something else';
 
+-- What a stored run is measured by, for the run and for its report.
+CREATE FUNCTION configured_metrics(trades jsonb, config jsonb)
+RETURNS jsonb
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT fx.backtest_metrics(
+               trades,
+               coalesce(fx.config_number(config, 'initialBalance'), 10000),
+               coalesce(fx.config_number(config, 'riskFreeRate'), 0)::float8,
+               coalesce(fx.config_number(config, 'periodsPerYear'), 252)::float8,
+               fx.config_date(config, 'startDate'),
+               fx.config_date(config, 'endDate'))
+$$;
+
+COMMENT ON FUNCTION configured_metrics(jsonb, jsonb)
+    IS 'fx.backtest_metrics with the initialBalance (10000), riskFreeRate (0), periodsPerYear (252), startDate and endDate of a backtest''s config; NULL for NULL trades; errors: 22023 bad config, those of fx.backtest_metrics';
+
 CREATE FUNCTION complete_backtest(backtest_id uuid, trades jsonb)
 RETURNS jsonb
 LANGUAGE plpgsql
@@ -78,13 +98,8 @@ BEGIN
     END IF;
 
     config := fx.lock_backtest(backtest_id, 'completed');
-    balance := coalesce(fx.config_number(config, 'initialBalance'), 10000);
-    metrics := fx.backtest_metrics(
-        trades, balance,
-        coalesce(fx.config_number(config, 'riskFreeRate'), 0)::float8,
-        coalesce(fx.config_number(config, 'periodsPerYear'), 252)::float8,
-        fx.config_date(config, 'startDate'),
-        fx.config_date(config, 'endDate'));
+    metrics := fx.configured_metrics(trades, config);
+    balance := (metrics ->> 'initialBalance')::numeric;
 
     UPDATE fx.backtests b
        SET trades = complete_backtest.trades,

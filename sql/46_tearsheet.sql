@@ -110,14 +110,8 @@ BEGIN
                   DETAIL = format('Its status is "%s".', coalesce(run.status, ''));
     END IF;
 
-    -- as fx.complete_backtest computed them
-    balance := coalesce(fx.config_number(run.config, 'initialBalance'), 10000);
-    metrics := fx.backtest_metrics(
-        run.trades, balance,
-        coalesce(fx.config_number(run.config, 'riskFreeRate'), 0)::float8,
-        coalesce(fx.config_number(run.config, 'periodsPerYear'), 252)::float8,
-        fx.config_date(run.config, 'startDate'),
-        fx.config_date(run.config, 'endDate'));
+    metrics := fx.configured_metrics(run.trades, run.config);
+    balance := (metrics ->> 'initialBalance')::numeric;
 
     RETURN fx.tearsheet_page(
         run.trades, balance, metrics, run.name,

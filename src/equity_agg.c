@@ -33,7 +33,6 @@ static FxEquityBuilder *copy_builder(const FxEquityBuilder *from, MemoryContext 
 static void merge(FxEquityBuilder *into, const FxEquityBuilder *from);
 static void add_trade(FxEquityBuilder *state, TimestampTz closed_at, TimestampTz opened_at,
 					  int128 net);
-static void add_sum(int128 *sum, int128 amount, const char *what);
 static TimestampTz get_time(FunctionCallInfo fcinfo, int argno, const char *name);
 static int	compare_trades(const void *a, const void *b);
 
@@ -84,6 +83,7 @@ fx_equity_accum_costs(PG_FUNCTION_ARGS)
 	FxEquityBuilder *state;
 	TimestampTz closed_at = 0;
 	TimestampTz opened_at = 0;
+	int128		profit;
 	int128		net;
 	int128		commission = 0;
 	int128		swap = 0;
@@ -113,19 +113,17 @@ fx_equity_accum_costs(PG_FUNCTION_ARGS)
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("argument \"%s\" must not be before \"%s\"", "closed_at", "executed_at"));
 
-	net = fx_fixed_get_argument(PG_GETARG_DATUM(2), "profit");
+	profit = fx_fixed_get_argument(PG_GETARG_DATUM(2), "profit");
 	if (!PG_ARGISNULL(3))
 		commission = fx_fixed_get_argument(PG_GETARG_DATUM(3), "commission");
 	if (!PG_ARGISNULL(4))
 		swap = fx_fixed_get_argument(PG_GETARG_DATUM(4), "swap");
-	if (fx_fixed_sub_overflow(net, commission, &net) ||
-		fx_fixed_add_overflow(net, swap, &net))
-		fx_fixed_raise(FX_FIXED_OVERFLOW, "net profit");
+	net = fx_fixed_net(profit, commission, swap);
 
 	state = get_state(fcinfo);
 	add_trade(state, closed_at, opened_at, net);
-	add_sum(&state->commission, commission, "sum of commissions");
-	add_sum(&state->swap, swap, "sum of swaps");
+	fx_fixed_add_to(&state->commission, commission, "sum of commissions");
+	fx_fixed_add_to(&state->swap, swap, "sum of swaps");
 	state->held &= !PG_ARGISNULL(1) && !PG_ARGISNULL(5);
 	PG_RETURN_DATUM(EOHPGetRWDatum(&state->hdr));
 }
@@ -370,8 +368,8 @@ merge(FxEquityBuilder *into, const FxEquityBuilder *from)
 		fx_equity_add(into, &trade);
 	}
 	into->held &= from->held;
-	add_sum(&into->commission, from->commission, "sum of commissions");
-	add_sum(&into->swap, from->swap, "sum of swaps");
+	fx_fixed_add_to(&into->commission, from->commission, "sum of commissions");
+	fx_fixed_add_to(&into->swap, from->swap, "sum of swaps");
 }
 
 static void
@@ -382,13 +380,6 @@ add_trade(FxEquityBuilder *state, TimestampTz closed_at, TimestampTz opened_at, 
 	if (trade.net != net)
 		fx_fixed_raise(FX_FIXED_OVERFLOW, "net profit");
 	fx_equity_add(state, &trade);
-}
-
-static void
-add_sum(int128 *sum, int128 amount, const char *what)
-{
-	if (fx_fixed_add_overflow(*sum, amount, sum))
-		fx_fixed_raise(FX_FIXED_OVERFLOW, what);
 }
 
 static TimestampTz

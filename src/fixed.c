@@ -333,27 +333,6 @@ fx_fixed_write_text(int128 value, char *buf)
 }
 
 /*
- * The numeric that a caller gave for an argument, at scale 8.  The fmgr macros
- * for numeric would copy a value with a short header; it is read where it is.
- */
-int128
-fx_fixed_get_argument(Datum numeric, const char *name)
-{
-	struct varlena *num = pg_detoast_datum_packed((struct varlena *) DatumGetPointer(numeric));
-	int128		amount;
-	FxFixedStatus status = fx_fixed_from_numeric(num, &amount);
-
-	if (unlikely(status != FX_FIXED_OK))
-	{
-		char		what[64];
-
-		snprintf(what, sizeof(what), "argument \"%s\"", name);
-		fx_fixed_raise(status, what);
-	}
-	return amount;
-}
-
-/*
  * Binary protocol: the 128 bits, most significant first.
  */
 void

@@ -50,7 +50,6 @@ extern FxFixedStatus fx_fixed_from_text(const char *str, Size len,
 extern Size fx_fixed_write_numeric(int128 value, bool strip_zeros, char *buf);
 extern Datum fx_fixed_get_numeric(int128 value);
 extern int	fx_fixed_write_text(int128 value, char *buf);
-extern int128 fx_fixed_get_argument(Datum numeric, const char *name);
 extern void fx_fixed_send(StringInfo buf, int128 value);
 extern int128 fx_fixed_recv(StringInfo buf);
 extern int128 fx_fixed_div(int128 num, int128 den);
@@ -125,6 +124,54 @@ fx_fixed_from_numeric(const struct varlena *num, int128 *result)
 {
 	return fx_fixed_from_numeric_data(VARDATA_ANY(num), VARSIZE_ANY_EXHDR(num),
 									  result);
+}
+
+/*
+ * The numeric that a caller gave for an argument, at scale 8.  The fmgr macros
+ * for numeric would copy a value with a short header; it is read where it is.
+ */
+static inline int128
+fx_fixed_get_argument(Datum numeric, const char *name)
+{
+	struct varlena *num = pg_detoast_datum_packed((struct varlena *) DatumGetPointer(numeric));
+	int128		amount;
+	FxFixedStatus status = fx_fixed_from_numeric(num, &amount);
+
+	if (unlikely(status != FX_FIXED_OK))
+	{
+		char		what[64];
+
+		snprintf(what, sizeof(what), "argument \"%s\"", name);
+		fx_fixed_raise(status, what);
+	}
+	return amount;
+}
+
+/*
+ * Add to a sum; what names it in the error.
+ */
+static inline void
+fx_fixed_add_to(int128 *sum, int128 amount, const char *what)
+{
+	int128		total;
+
+	if (unlikely(fx_fixed_add_overflow(*sum, amount, &total)))
+		fx_fixed_raise(FX_FIXED_OVERFLOW, what);
+	*sum = total;
+}
+
+/*
+ * profit - commission + swap.
+ */
+static inline int128
+fx_fixed_net(int128 profit, int128 commission, int128 swap)
+{
+	int128		net;
+
+	if (unlikely(fx_fixed_sub_overflow(profit, commission, &net) ||
+				 fx_fixed_add_overflow(net, swap, &net)))
+		fx_fixed_raise(FX_FIXED_OVERFLOW, "net profit");
+	return net;
 }
 
 #endif							/* FX_FIXED_H */

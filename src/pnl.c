@@ -25,9 +25,7 @@ PG_FUNCTION_INFO_V1(fx_pnl_combine);
 static FxPnl *get_state(FunctionCallInfo fcinfo);
 static FxPnl *get_or_make_state(FunctionCallInfo fcinfo);
 static int128 get_net(FunctionCallInfo fcinfo, int128 *commission, int128 *swap);
-static int128 get_amount(FunctionCallInfo fcinfo, int argno, const char *name);
 static void add_trade(FxPnl *pnl, int128 net);
-static void add_sum(int128 *sum, int128 amount, const char *what);
 static void subtract_sum(int128 *sum, int128 amount, const char *what);
 
 /*
@@ -49,7 +47,7 @@ fx_pnl_accum(PG_FUNCTION_ARGS)
 	}
 
 	state = get_or_make_state(fcinfo);
-	add_trade(state, get_amount(fcinfo, 1, "profit"));
+	add_trade(state, fx_fixed_get_argument(PG_GETARG_DATUM(1), "profit"));
 	PG_RETURN_POINTER(state);
 }
 
@@ -75,8 +73,8 @@ fx_pnl_accum_costs(PG_FUNCTION_ARGS)
 	net = get_net(fcinfo, &commission, &swap);
 	state = get_or_make_state(fcinfo);
 	add_trade(state, net);
-	add_sum(&state->commission, commission, "sum of commissions");
-	add_sum(&state->swap, swap, "sum of swaps");
+	fx_fixed_add_to(&state->commission, commission, "sum of commissions");
+	fx_fixed_add_to(&state->swap, swap, "sum of swaps");
 	PG_RETURN_POINTER(state);
 }
 
@@ -135,7 +133,7 @@ fx_pnl_get_trade(FunctionCallInfo fcinfo, FxPnl *trade)
 
 	fx_pnl_init(trade);
 	if (PG_NARGS() == 2)
-		add_trade(trade, get_amount(fcinfo, 1, "profit"));
+		add_trade(trade, fx_fixed_get_argument(PG_GETARG_DATUM(1), "profit"));
 	else
 		add_trade(trade, get_net(fcinfo, &trade->commission, &trade->swap));
 	return true;
@@ -156,10 +154,10 @@ fx_pnl_merge(FxPnl *into, const FxPnl *from)
 	into->wins += from->wins;
 	into->losses += from->losses;
 
-	add_sum(&into->gross_profit, from->gross_profit, "sum of winning trades");
-	add_sum(&into->gross_loss, from->gross_loss, "sum of losing trades");
-	add_sum(&into->commission, from->commission, "sum of commissions");
-	add_sum(&into->swap, from->swap, "sum of swaps");
+	fx_fixed_add_to(&into->gross_profit, from->gross_profit, "sum of winning trades");
+	fx_fixed_add_to(&into->gross_loss, from->gross_loss, "sum of losing trades");
+	fx_fixed_add_to(&into->commission, from->commission, "sum of commissions");
+	fx_fixed_add_to(&into->swap, from->swap, "sum of swaps");
 	fx_wide_add_words(&into->squares, from->squares.word, FX_WIDE_WORDS);
 }
 
@@ -221,35 +219,11 @@ get_or_make_state(FunctionCallInfo fcinfo)
 static inline int128
 get_net(FunctionCallInfo fcinfo, int128 *commission, int128 *swap)
 {
-	int128		net = get_amount(fcinfo, 1, "profit");
+	int128		profit = fx_fixed_get_argument(PG_GETARG_DATUM(1), "profit");
 
-	*commission = PG_ARGISNULL(2) ? 0 : get_amount(fcinfo, 2, "commission");
-	*swap = PG_ARGISNULL(3) ? 0 : get_amount(fcinfo, 3, "swap");
-	if (fx_fixed_sub_overflow(net, *commission, &net) ||
-		fx_fixed_add_overflow(net, *swap, &net))
-		fx_fixed_raise(FX_FIXED_OVERFLOW, "net profit");
-	return net;
-}
-
-/*
- * An argument at scale 8.  The fmgr macros for numeric would copy a value with
- * a short header; it is read where it is.
- */
-static inline int128
-get_amount(FunctionCallInfo fcinfo, int argno, const char *name)
-{
-	struct varlena *num = PG_GETARG_VARLENA_PP(argno);
-	int128		amount;
-	FxFixedStatus status = fx_fixed_from_numeric(num, &amount);
-
-	if (unlikely(status != FX_FIXED_OK))
-	{
-		char		what[32];
-
-		snprintf(what, sizeof(what), "argument \"%s\"", name);
-		fx_fixed_raise(status, what);
-	}
-	return amount;
+	*commission = PG_ARGISNULL(2) ? 0 : fx_fixed_get_argument(PG_GETARG_DATUM(2), "commission");
+	*swap = PG_ARGISNULL(3) ? 0 : fx_fixed_get_argument(PG_GETARG_DATUM(3), "swap");
+	return fx_fixed_net(profit, *commission, *swap);
 }
 
 static inline void
@@ -259,29 +233,19 @@ add_trade(FxPnl *pnl, int128 net)
 	if (net > 0)
 	{
 		pnl->wins++;
-		add_sum(&pnl->gross_profit, net, "sum of winning trades");
+		fx_fixed_add_to(&pnl->gross_profit, net, "sum of winning trades");
 		if (net > pnl->largest_win)
 			pnl->largest_win = net;
 	}
 	else if (net < 0)
 	{
 		pnl->losses++;
-		add_sum(&pnl->gross_loss, net, "sum of losing trades");
+		fx_fixed_add_to(&pnl->gross_loss, net, "sum of losing trades");
 		if (net < pnl->largest_loss)
 			pnl->largest_loss = net;
 	}
 	/* fits, because the sums above did */
 	fx_wide_add_square(&pnl->squares, net);
-}
-
-static inline void
-add_sum(int128 *sum, int128 amount, const char *what)
-{
-	int128		total;
-
-	if (unlikely(fx_fixed_add_overflow(*sum, amount, &total)))
-		fx_fixed_raise(FX_FIXED_OVERFLOW, what);
-	*sum = total;
 }
 
 static inline void
