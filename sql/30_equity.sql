@@ -12,6 +12,17 @@ AS 'MODULE_PATHNAME', 'fx_fx_day';
 COMMENT ON FUNCTION fx_day(timestamptz)
     IS 'date of the FX trading day, which rolls at 17:00 in New York: Sunday 17:00 begins Monday; infinite for infinite times, NULL for NULL';
 
+CREATE FUNCTION fx_day_start(day date)
+RETURNS timestamptz
+LANGUAGE C
+IMMUTABLE
+STRICT
+PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'fx_fx_day_start';
+
+COMMENT ON FUNCTION fx_day_start(date)
+    IS 'when an FX trading day begins: 17:00 in New York on the calendar day before; infinite for an infinite day, error 22008 out of range';
+
 CREATE FUNCTION equity_curve(trades jsonb, initial_balance numeric DEFAULT 10000)
 RETURNS jsonb
 LANGUAGE C

@@ -27,8 +27,8 @@
 	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY)
 
 PG_FUNCTION_INFO_V1(fx_fx_day);
+PG_FUNCTION_INFO_V1(fx_fx_day_start);
 
-static int64 new_york_offset(int64 secs);
 static int64 floor_div(int64 num, int64 den);
 
 /*
@@ -58,16 +58,58 @@ fx_day_of(TimestampTz ts)
 {
 	int64		secs = floor_div(ts, USECS_PER_SEC);
 
-	return (DateADT) floor_div(secs + new_york_offset(secs) + FX_DAY_SHIFT_SECS,
+	return (DateADT) floor_div(secs + fx_new_york_offset(secs) + FX_DAY_SHIFT_SECS,
 							   SECS_PER_DAY);
+}
+
+/*
+ * fx_day_start(day date) returns timestamptz
+ */
+Datum
+fx_fx_day_start(PG_FUNCTION_ARGS)
+{
+	DateADT		day = PG_GETARG_DATEADT(0);
+	TimestampTz start;
+
+	if (DATE_IS_NOBEGIN(day))
+		TIMESTAMP_NOBEGIN(start);
+	else if (DATE_IS_NOEND(day))
+		TIMESTAMP_NOEND(start);
+	else
+	{
+		/* a day of margin for the zone */
+		if (day <= DATETIME_MIN_JULIAN - POSTGRES_EPOCH_JDATE ||
+			day >= TIMESTAMP_END_JULIAN - POSTGRES_EPOCH_JDATE)
+			ereport(ERROR,
+					errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+					errmsg("argument \"%s\" is out of range", "day"));
+		start = fx_day_start(day);
+	}
+
+	PG_RETURN_TIMESTAMPTZ(start);
+}
+
+/*
+ * When a finite FX day begins: 17:00 in New York on the calendar day before.
+ */
+TimestampTz
+fx_day_start(DateADT day)
+{
+	int64		wall = (int64) day * SECS_PER_DAY - FX_DAY_SHIFT_SECS;
+
+	/*
+	 * Clocks change in the small hours, so the offset of a moment some hours
+	 * off is that of the moment itself.
+	 */
+	return (wall - fx_new_york_offset(wall + 5 * SECS_PER_HOUR)) * USECS_PER_SEC;
 }
 
 /*
  * Seconds to add to UTC for the wall clock of New York.  secs counts from
  * 2000.
  */
-static int64
-new_york_offset(int64 secs)
+int64
+fx_new_york_offset(int64 secs)
 {
 	static pg_tz *zone = NULL;
 	static int64 valid_from = 1;

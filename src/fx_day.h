@@ -12,5 +12,7 @@
 #include "utils/timestamp.h"
 
 extern DateADT fx_day_of(TimestampTz ts);
+extern TimestampTz fx_day_start(DateADT day);
+extern int64 fx_new_york_offset(int64 secs);
 
 #endif							/* FX_DAY_H */

@@ -25,3 +25,12 @@ SELECT fx.fx_day('4714-11-24 00:00+00 BC') AS first, fx.fx_day('294276-12-31 23:
 -- the session's zone does not matter
 SET timezone = 'Pacific/Apia';
 SELECT fx.fx_day('2024-01-07 22:00+00');
+
+-- and when it begins: the first moment of the day, for every day of 180 years
+SET timezone = 'UTC';
+SELECT count(*) FILTER (WHERE fx.fx_day_start(day) <> (day - time '07:00') AT TIME ZONE 'America/New_York'
+                           OR fx.fx_day(fx.fx_day_start(day)) <> day
+                           OR fx.fx_day(fx.fx_day_start(day) - interval '1 microsecond') <> day - 1) AS wrong
+  FROM (SELECT '1970-01-01'::date + n AS day FROM generate_series(0, 66000) AS n) AS d;
+SELECT fx.fx_day_start('infinity'), fx.fx_day_start('-infinity'), fx.fx_day_start(NULL) IS NULL AS none;
+SELECT fx.fx_day_start('294277-01-05');
