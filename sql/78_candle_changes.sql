@@ -1,0 +1,91 @@
+
+-- changes of candles
+--
+-- Roll-ups are valid but for the FX days noted in fx.candle_changes, and for
+-- months whose partition is not the one that was rolled up.
+
+CREATE FUNCTION note_candle_change()
+RETURNS trigger
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'fx_note_candle_change';
+
+REVOKE ALL ON FUNCTION note_candle_change() FROM PUBLIC;
+
+COMMENT ON FUNCTION note_candle_change()
+    IS 'trigger, AFTER INSERT OR UPDATE OR DELETE FOR EACH ROW: notes symbol, timeframe and FX day of the candle in fx.candle_changes, once a transaction; runs with the rights of that table''s owner';
+
+CREATE FUNCTION forget_noted_changes()
+RETURNS void
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'fx_forget_noted_changes';
+
+REVOKE ALL ON FUNCTION forget_noted_changes() FROM PUBLIC;
+
+COMMENT ON FUNCTION forget_noted_changes()
+    IS 'makes this transaction note changes of candles again that it has noted before; called when the notes are taken away';
+
+-- The identity of a partition is its table, its file, which TRUNCATE replaces,
+-- and the transaction that attached it.
+CREATE FUNCTION candle_partition_states()
+RETURNS TABLE (partition_name text, identity text, bounds text)
+LANGUAGE plpgsql
+STABLE
+PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+        SELECT c.relname::text,
+               concat_ws('/', c.oid, c.relfilenode, i.xmin),
+               pg_get_expr(c.relpartbound, c.oid)
+          FROM pg_inherits i
+          JOIN pg_class c ON c.oid = i.inhrelid
+         WHERE i.inhparent = 'fx.market_data'::regclass AND NOT i.inhdetachpending;
+END
+$$;
+
+COMMENT ON FUNCTION candle_partition_states()
+    IS 'the attached partitions of fx.market_data: name, identity as in fx.candle_partitions, bounds as text';
+
+-- Bounds are widened to whole FX days, since a daily candle may lie on both
+-- sides.  A partition by something else than two times counts as all of time.
+CREATE FUNCTION changed_candle_partitions()
+RETURNS TABLE (partition_name text, identity text, since timestamptz, until timestamptz)
+LANGUAGE plpgsql
+STABLE
+PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+SET datestyle = 'ISO'
+SET timezone = 'UTC'
+AS $$
+DECLARE
+    item record;
+    bounds text[];
+BEGIN
+    FOR item IN
+        SELECT s.partition_name AS now_name, s.identity AS now_identity, s.bounds AS now_bounds,
+               p.partition_name AS old_name, p.since AS old_since, p.until AS old_until
+          FROM fx.candle_partition_states() s
+          FULL JOIN fx.candle_partitions p
+            ON p.partition_name = s.partition_name AND p.identity = s.identity
+         WHERE s.partition_name IS NULL OR p.partition_name IS NULL
+    LOOP
+        partition_name := coalesce(item.now_name, item.old_name);
+        identity := item.now_identity;
+        IF item.now_name IS NULL THEN
+            since := item.old_since;
+            until := item.old_until;
+        ELSE
+            bounds := regexp_match(item.now_bounds, $q$FROM \((?:'([^']*)'|MINVALUE)\) TO \((?:'([^']*)'|MAXVALUE)\)$q$);
+            since := coalesce(bounds[1]::timestamptz, '-infinity');
+            until := coalesce(bounds[2]::timestamptz, 'infinity');
+            since := fx.fx_day_start(fx.fx_day(since));
+            until := fx.fx_day_start(fx.fx_day(until - interval '1 microsecond') + 1);
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION changed_candle_partitions()
+    IS 'partitions of fx.market_data that were attached, truncated, detached (identity NULL) or dropped since the last fx.refresh_candles, and the FX days that they cover';

@@ -1,0 +1,152 @@
+
+-- keeping roll-ups up to date
+
+-- A month whose partition is another one now: all its days have changed, those
+-- of candles that are there and those of roll-ups without any.
+CREATE FUNCTION note_changed_partitions()
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    item record;
+BEGIN
+    FOR item IN SELECT * FROM fx.changed_candle_partitions() LOOP
+        INSERT INTO fx.candle_changes (symbol, timeframe, day)
+        SELECT DISTINCT m.symbol, m.timeframe, fx.fx_day(m.timestamp)
+          FROM fx.market_data m
+         WHERE m.timestamp >= item.since AND m.timestamp < item.until
+        UNION
+        SELECT r.symbol, r.source, fx.fx_day(r.timestamp)
+          FROM fx.candle_rollups r
+         WHERE r.timestamp >= item.since AND r.timestamp < item.until;
+
+        DELETE FROM fx.candle_partitions p WHERE p.partition_name = item.partition_name;
+        IF item.identity IS NOT NULL THEN
+            INSERT INTO fx.candle_partitions (partition_name, identity, since, until)
+            VALUES (item.partition_name, item.identity, item.since, item.until);
+        END IF;
+    END LOOP;
+END
+$$;
+
+REVOKE ALL ON FUNCTION note_changed_partitions() FROM PUBLIC;
+
+COMMENT ON FUNCTION note_changed_partitions()
+    IS 'notes all days of partitions of fx.market_data that were attached, truncated, detached or dropped, for fx.refresh_candles';
+
+-- Make the roll-ups of whole FX days of a symbol what they should be; rows
+-- that are right already are not written.
+CREATE FUNCTION refresh_rollups(symbol text, since timestamptz, until timestamptz)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    WITH built AS MATERIALIZED (
+        SELECT * FROM fx.built_hours(symbol, since, until)
+    ), gone AS (
+        DELETE FROM fx.candle_rollups r
+         WHERE r.symbol = refresh_rollups.symbol AND r.timeframe = '1h'
+           AND r.timestamp >= refresh_rollups.since AND r.timestamp < refresh_rollups.until
+           AND NOT EXISTS (SELECT FROM built b WHERE b.timestamp = r.timestamp)
+    )
+    INSERT INTO fx.candle_rollups AS r (symbol, timeframe, timestamp, open_price, high_price,
+                                        low_price, close_price, volume, source)
+    SELECT symbol, '1h', b.* FROM built b
+    ON CONFLICT ON CONSTRAINT candle_rollups_pkey DO UPDATE
+        SET (open_price, high_price, low_price, close_price, volume, source)
+          = (excluded.open_price, excluded.high_price, excluded.low_price, excluded.close_price,
+             excluded.volume, excluded.source)
+      WHERE (r.open_price, r.high_price, r.low_price, r.close_price, r.volume, r.source)
+            IS DISTINCT FROM
+            (excluded.open_price, excluded.high_price, excluded.low_price, excluded.close_price,
+             excluded.volume, excluded.source);
+
+    WITH built AS MATERIALIZED (
+        SELECT * FROM fx.built_days(symbol, since, until)
+    ), gone AS (
+        DELETE FROM fx.candle_rollups r
+         WHERE r.symbol = refresh_rollups.symbol AND r.timeframe = '1d'
+           AND r.timestamp >= refresh_rollups.since AND r.timestamp < refresh_rollups.until
+           AND NOT EXISTS (SELECT FROM built b WHERE b.timestamp = r.timestamp)
+    )
+    INSERT INTO fx.candle_rollups AS r (symbol, timeframe, timestamp, open_price, high_price,
+                                        low_price, close_price, volume, source)
+    SELECT symbol, '1d', b.* FROM built b
+    ON CONFLICT ON CONSTRAINT candle_rollups_pkey DO UPDATE
+        SET (open_price, high_price, low_price, close_price, volume, source)
+          = (excluded.open_price, excluded.high_price, excluded.low_price, excluded.close_price,
+             excluded.volume, excluded.source)
+      WHERE (r.open_price, r.high_price, r.low_price, r.close_price, r.volume, r.source)
+            IS DISTINCT FROM
+            (excluded.open_price, excluded.high_price, excluded.low_price, excluded.close_price,
+             excluded.volume, excluded.source);
+END
+$$;
+
+REVOKE ALL ON FUNCTION refresh_rollups(text, timestamptz, timestamptz) FROM PUBLIC;
+
+COMMENT ON FUNCTION refresh_rollups(text, timestamptz, timestamptz)
+    IS 'makes the rows of fx.candle_rollups of a symbol anew for FX days from since to until (excluded, starts of days), for fx.refresh_candles';
+
+-- One at a time.  The notes are taken first and the candles read by a later
+-- statement: what is written in between stays noted.  Until the commit readers
+-- see the notes and work the days out for themselves.
+CREATE FUNCTION refresh_candles(max_days integer DEFAULT NULL)
+RETURNS bigint
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    item record;
+    days tstzrange;
+    refreshed bigint := 0;
+BEGIN
+    IF max_days < 1 THEN
+        RAISE EXCEPTION 'argument "max_days" must be greater than zero'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    PERFORM pg_advisory_xact_lock(hashtextextended('fx.refresh_candles', 0));
+    PERFORM fx.forget_noted_changes();
+    PERFORM fx.note_changed_partitions();
+
+    FOR item IN
+        WITH chosen AS (
+            SELECT DISTINCT c.symbol, c.day FROM fx.candle_changes c
+             ORDER BY 1, 2
+             LIMIT max_days
+        ), taken AS (
+            DELETE FROM fx.candle_changes c
+             USING chosen n
+             WHERE (c.symbol, c.day) = (n.symbol, n.day)
+            RETURNING c.symbol, c.timeframe, c.day
+        )
+        SELECT t.symbol, array_agg(DISTINCT t.timeframe) AS timeframes,
+               count(DISTINCT t.day) AS day_count,
+               range_agg(tstzrange(fx.fx_day_start(t.day), fx.fx_day_start(t.day + 1))) AS changed
+          FROM taken t
+         GROUP BY t.symbol
+         ORDER BY t.symbol COLLATE "C"
+    LOOP
+        INSERT INTO fx.candle_series (symbol, timeframe)
+        SELECT item.symbol, unnest(item.timeframes)
+        ON CONFLICT DO NOTHING;
+
+        FOREACH days IN ARRAY ARRAY(SELECT unnest(item.changed)) LOOP
+            PERFORM fx.refresh_rollups(item.symbol, lower(days), upper(days));
+        END LOOP;
+        refreshed := refreshed + item.day_count;
+    END LOOP;
+
+    RETURN refreshed;
+END
+$$;
+
+REVOKE ALL ON FUNCTION refresh_candles(integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION refresh_candles(integer) TO fx_app;
+
+COMMENT ON FUNCTION refresh_candles(integer)
+    IS 'makes the roll-ups of fx.candle_rollups anew for the FX days whose candles have changed, at most max_days of them (NULL: all), and returns for how many days of a symbol it did; 0 when nothing had changed. Concurrent calls wait for one another, writers and readers of candles do not; reads are right without it, and faster after it. Errors: 22023 max_days below 1';
