@@ -4,9 +4,7 @@
  *	  The FX trading day, which rolls at 17:00 in New York
  *
  * The day of a time is the date of its wall clock in New York seven hours on:
- * Sunday 17:00 begins Monday.  Trades come in the order of time, so the offset
- * of New York is kept with the interval for which it holds, and looked up
- * again only beyond that.
+ * Sunday 17:00 begins Monday.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,10 +24,27 @@
 #define EPOCH_DIFF_SECS \
 	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY)
 
+/* A slot has 2^21 seconds, 24 days */
+#define OFFSET_SLOT_BITS	21
+#define OFFSET_SLOTS		512		/* a power of two */
+
+/*
+ * The offset of New York in one slot.  The clock changes at most once in it: two
+ * changes were never closer than 47 days, in 1945.
+ */
+typedef struct OffsetSlot
+{
+	int64		number;			/* seconds from 2000 >> OFFSET_SLOT_BITS */
+	int64		boundary;		/* when the clock changes next, from 2000 */
+	int32		before;			/* seconds to add to UTC before that */
+	int32		after;			/* and from then on, to the end of the slot */
+	bool		filled;
+} OffsetSlot;
+
 PG_FUNCTION_INFO_V1(fx_fx_day);
 PG_FUNCTION_INFO_V1(fx_fx_day_start);
 
-static int64 floor_div(int64 num, int64 den);
+static void fill_offset_slot(OffsetSlot *slot, int64 number);
 
 /*
  * fx_day(at timestamptz) returns date
@@ -56,9 +71,9 @@ fx_fx_day(PG_FUNCTION_ARGS)
 DateADT
 fx_day_of(TimestampTz ts)
 {
-	int64		secs = floor_div(ts, USECS_PER_SEC);
+	int64		secs = fx_floor_div(ts, USECS_PER_SEC);
 
-	return (DateADT) floor_div(secs + fx_new_york_offset(secs) + FX_DAY_SHIFT_SECS,
+	return (DateADT) fx_floor_div(secs + fx_new_york_offset(secs) + FX_DAY_SHIFT_SECS,
 							   SECS_PER_DAY);
 }
 
@@ -107,53 +122,56 @@ fx_day_start(DateADT day)
 /*
  * Seconds to add to UTC for the wall clock of New York.  secs counts from
  * 2000.
+ *
+ * Called for each row, in any order of time: what it finds is kept by slots of
+ * 24 days, so that 34 years fit.
  */
 int64
 fx_new_york_offset(int64 secs)
 {
-	static pg_tz *zone = NULL;
-	static int64 valid_from = 1;
-	static int64 valid_until = 0;	/* excluded; empty at first */
-	static long offset;
+	static OffsetSlot slots[OFFSET_SLOTS];
+	int64		number = secs >> OFFSET_SLOT_BITS;
+	OffsetSlot *slot = &slots[number & (OFFSET_SLOTS - 1)];
 
-	if (secs < valid_from || secs >= valid_until)
-	{
-		pg_time_t	at = (pg_time_t) (secs + EPOCH_DIFF_SECS);
-		pg_time_t	boundary;
-		long		offset_now;
-		long		offset_after;
-		int			isdst;
-		int			isdst_after;
-
-		if (zone == NULL)
-			zone = pg_tzset(FX_DAY_ZONE);
-		if (zone == NULL)
-			ereport(ERROR,
-					errcode(ERRCODE_CONFIG_FILE_ERROR),
-					errmsg("time zone \"%s\" is not known to this server", FX_DAY_ZONE));
-
-		switch (pg_next_dst_boundary(&at, &offset_now, &isdst, &boundary,
-									 &offset_after, &isdst_after, zone))
-		{
-			case 1:
-				valid_until = (int64) boundary - EPOCH_DIFF_SECS;
-				break;
-			case 0:
-				valid_until = PG_INT64_MAX;
-				break;
-			default:
-				elog(ERROR, "could not find the offset of time zone \"%s\"", FX_DAY_ZONE);
-		}
-		valid_from = secs;
-		offset = offset_now;
-	}
-	return offset;
+	if (unlikely(slot->number != number || !slot->filled))
+		fill_offset_slot(slot, number);
+	return secs < slot->boundary ? slot->before : slot->after;
 }
 
-static int64
-floor_div(int64 num, int64 den)
+static void
+fill_offset_slot(OffsetSlot *slot, int64 number)
 {
-	int64		quotient = num / den;
+	static pg_tz *zone = NULL;
+	pg_time_t	at = (pg_time_t) (number * (INT64CONST(1) << OFFSET_SLOT_BITS) + EPOCH_DIFF_SECS);
+	pg_time_t	boundary;
+	long		before;
+	long		after;
+	int			isdst;
+	int			isdst_after;
 
-	return num % den < 0 ? quotient - 1 : quotient;
+	if (zone == NULL)
+		zone = pg_tzset(FX_DAY_ZONE);
+	if (zone == NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_CONFIG_FILE_ERROR),
+				errmsg("time zone \"%s\" is not known to this server", FX_DAY_ZONE));
+
+	slot->filled = false;
+	switch (pg_next_dst_boundary(&at, &before, &isdst, &boundary,
+								 &after, &isdst_after, zone))
+	{
+		case 1:
+			slot->boundary = (int64) boundary - EPOCH_DIFF_SECS;
+			break;
+		case 0:
+			slot->boundary = PG_INT64_MAX;
+			after = before;
+			break;
+		default:
+			elog(ERROR, "could not find the offset of time zone \"%s\"", FX_DAY_ZONE);
+	}
+	slot->before = (int32) before;
+	slot->after = (int32) after;
+	slot->number = number;
+	slot->filled = true;
 }
