@@ -35,7 +35,7 @@ CREATE INDEX idx_market_data_revisions_candle
 
 COMMENT ON TABLE market_data_revisions IS 'Versions of candles that an UPDATE replaced, written by a trigger of market_data only; the current version is there';
 COMMENT ON COLUMN market_data_revisions.created_at IS 'created_at of the version that was replaced';
-COMMENT ON COLUMN market_data_revisions.replaced_at IS 'When it was replaced, by the clock: a version holds from created_at to replaced_at';
+COMMENT ON COLUMN market_data_revisions.replaced_at IS 'When it was replaced, by the clock: the version held up to then';
 COMMENT ON COLUMN market_data_revisions.replaced_by IS 'Who did it: app.current_user_id, NULL when not set; no reference, because the user may go';
 
 -- Two ticks can have the same time; then they are told apart by arrival.
