@@ -38,7 +38,7 @@ COMMENT ON FUNCTION partition_bounds(regclass)
     IS 'partitions of a table that is partitioned by a range of one time: lower bound, upper bound (excluded), and whether a concurrent detach has begun; a bound is NULL where there is none, subpartitioned and foreign partitions are left out';
 
 -- Two probes of the index (symbol, timeframe, timestamp) a series, not a scan.
-CREATE FUNCTION stored_timeframes(relation regclass)
+CREATE FUNCTION timeframe_spans(relation regclass)
 RETURNS TABLE (timeframe text, oldest timestamptz, newest timestamptz)
 LANGUAGE plpgsql
 STABLE
@@ -66,7 +66,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION stored_timeframes(regclass)
+COMMENT ON FUNCTION timeframe_spans(regclass)
     IS 'the timeframes of a table of candles or of one partition, with the first and the last timestamp of each; walks the unique index';
 
 CREATE FUNCTION estimated_rows(relation regclass, condition text DEFAULT 'true')
@@ -149,7 +149,7 @@ BEGIN
 
         SELECT coalesce(jsonb_object_agg(s.timeframe, jsonb_build_array(s.oldest, s.newest)), '{}')
           INTO found
-          FROM fx.stored_timeframes(part.partition) s;
+          FROM fx.timeframe_spans(part.partition) s;
         SELECT coalesce(jsonb_object_agg(k.key,
                    fx.retention_cutoff((policies ->> k.key)::interval, (k.value ->> 1)::timestamptz)), '{}')
                || cutoffs
@@ -220,7 +220,7 @@ BEGIN
     action := 'delete rows';
     FOR item IN
         SELECT s.timeframe, s.oldest, fx.retention_cutoff(p.keep, s.newest) AS cutoff
-          FROM fx.retention_policies p, fx.stored_timeframes('fx.candle_rollups') s
+          FROM fx.retention_policies p, fx.timeframe_spans('fx.candle_rollups') s
          WHERE regexp_replace(p."table", '^fx\.', '') = 'candle_rollups'
            AND p.timeframe = s.timeframe
          ORDER BY fx.timeframe_rank(s.timeframe)
@@ -333,7 +333,7 @@ AS $$
 BEGIN
     IF parent = 'market_data' THEN
         RETURN NOT EXISTS (
-            SELECT FROM fx.stored_timeframes(relation) s
+            SELECT FROM fx.timeframe_spans(relation) s
              WHERE NOT EXISTS (SELECT FROM fx.retention_policies p
                                 WHERE regexp_replace(p."table", '^fx\.', '') = parent
                                   AND p.timeframe = s.timeframe AND now() - p.keep >= upper));
@@ -392,7 +392,7 @@ BEGIN
               FROM (SELECT prepare_retention.timeframe WHERE action = 'delete rows'
                      UNION ALL
                     SELECT s.timeframe
-                      FROM fx.stored_timeframes(format('fx.%I', partition)::regclass) s
+                      FROM fx.timeframe_spans(format('fx.%I', partition)::regclass) s
                      WHERE action = 'drop partition') t (name)
             ON CONFLICT ON CONSTRAINT candle_horizons_pkey DO UPDATE
                SET expired_before = greatest(h.expired_before, excluded.expired_before);

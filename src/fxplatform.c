@@ -12,6 +12,7 @@
 
 #include "compat.h"
 #include "fxplatform.h"
+#include "worker.h"
 
 FX_MODULE_MAGIC;
 
@@ -34,6 +35,8 @@ _PG_init(void)
 							 PGC_USERSET,
 							 0,
 							 NULL, NULL, NULL);
+
+	fx_define_worker_settings();
 
 	MarkGUCPrefixReserved("fxplatform");
 }
