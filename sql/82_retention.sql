@@ -5,7 +5,8 @@
 -- expired up to the partition's end.  Rows are deleted one by one only where
 -- the partition has to stay for a timeframe that is kept longer: deleting what
 -- is dropped a few days later anyway would cost a row trigger and dead rows for
--- nothing.  So keep is the age up to which rows stay at least.
+-- nothing.  So keep is the age up to which rows stay at least.  Rows are deleted
+-- by whole FX days, so that no daily candle loses half of what it is made of.
 
 -- Partitions of a table by a range of time.  Bounds are NULL where there is
 -- none: MINVALUE, MAXVALUE, DEFAULT or infinity.
@@ -93,7 +94,6 @@ REVOKE ALL ON FUNCTION estimated_rows(regclass, text) FROM PUBLIC;
 COMMENT ON FUNCTION estimated_rows(regclass, text)
     IS 'how many rows of a table meet a condition, which is SQL over t: counted below 4 MB, the planner''s estimate above; volatile because EXPLAIN is';
 
--- Begins an FX day, so that no daily candle loses half of its rows to a delete.
 -- Where a feed has stopped, its last month stays.
 CREATE FUNCTION retention_cutoff(keep interval, newest timestamptz)
 RETURNS timestamptz
@@ -108,12 +108,12 @@ BEGIN
     IF newest < oldest_kept THEN
         RETURN date_trunc('month', newest, 'UTC');
     END IF;
-    RETURN fx.fx_day_start(fx.fx_day(oldest_kept));
+    RETURN oldest_kept;
 END
 $$;
 
 COMMENT ON FUNCTION retention_cutoff(interval, timestamptz)
-    IS 'time before which rows have expired: the start of the FX day of now() - keep, or the start of the month of the newest row when even that is older';
+    IS 'time before which rows have expired: now() - keep, or the start of the month (UTC) of the newest row when even that is older';
 
 CREATE FUNCTION retention_plan()
 RETURNS TABLE ("table" text, timeframe text, partition text, action text,
@@ -176,11 +176,14 @@ BEGIN
             CONTINUE;
         END IF;
         FOR item IN
-            SELECT k.key, least((cutoffs ->> k.key)::timestamptz, part.upper) AS cutoff
-              FROM jsonb_each(found) k
-             WHERE (cutoffs ->> k.key)::timestamptz > longest
-               AND (k.value ->> 0)::timestamptz < (cutoffs ->> k.key)::timestamptz
-             ORDER BY fx.timeframe_rank(k.key)
+            SELECT e.* FROM (
+                SELECT k.key, (k.value ->> 0)::timestamptz AS oldest,
+                       CASE WHEN (cutoffs ->> k.key)::timestamptz >= part.upper THEN part.upper
+                            ELSE fx.fx_day_start(fx.fx_day((cutoffs ->> k.key)::timestamptz)) END AS cutoff
+                  FROM jsonb_each(found) k
+                 WHERE (cutoffs ->> k.key)::timestamptz > longest) e
+             WHERE e.oldest < e.cutoff
+             ORDER BY fx.timeframe_rank(e.key)
         LOOP
             timeframe := item.key;
             action := 'delete rows';
@@ -219,7 +222,8 @@ BEGIN
     partition := NULL;
     action := 'delete rows';
     FOR item IN
-        SELECT s.timeframe, s.oldest, fx.retention_cutoff(p.keep, s.newest) AS cutoff
+        SELECT s.timeframe, s.oldest,
+               fx.fx_day_start(fx.fx_day(fx.retention_cutoff(p.keep, s.newest))) AS cutoff
           FROM fx.retention_policies p, fx.timeframe_spans('fx.candle_rollups') s
          WHERE regexp_replace(p."table", '^fx\.', '') = 'candle_rollups'
            AND p.timeframe = s.timeframe
@@ -237,7 +241,7 @@ BEGIN
 
     -- Revisions are numbered in the order of their time, or nearly so.
     FOR item IN
-        SELECT fx.retention_cutoff(p.keep, NULL) AS cutoff FROM fx.retention_policies p
+        SELECT fx.fx_day_start(fx.fx_day(now() - p.keep)) AS cutoff FROM fx.retention_policies p
          WHERE regexp_replace(p."table", '^fx\.', '') = 'market_data_revisions'
     LOOP
         IF (SELECT r.replaced_at FROM fx.market_data_revisions r ORDER BY r.id LIMIT 1) < item.cutoff THEN

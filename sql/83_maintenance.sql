@@ -55,7 +55,7 @@ BEGIN
         SELECT m.partition,
                CASE
                    WHEN NOT m.attached
-                   THEN format('SELECT fx.drop_detached_partition(%L, %L)', m.parent, m.partition)
+                   THEN format('SELECT fx.drop_detached_partition(%L, %L, %L)', m.parent, m.partition, NOT interrupted)
                    WHEN m.detaching
                    THEN format('ALTER TABLE fx.%I DETACH PARTITION fx.%I FINALIZE', m.parent, m.partition)
                    WHEN interrupted THEN format('COMMENT ON TABLE fx.%I IS NULL', m.partition)
@@ -108,8 +108,8 @@ COMMENT ON FUNCTION mark_partition(text, text)
     IS 'marks a partition for the background worker to detach and drop; errors: P0002 no such partition, 55000 it holds rows that have not expired';
 
 -- Rows may have come in until the detach was visible to everybody.
-CREATE FUNCTION drop_detached_partition(parent text, partition text)
-RETURNS boolean
+CREATE FUNCTION drop_detached_partition(parent text, partition text, by_worker boolean)
+RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET datestyle = 'ISO'
@@ -131,20 +131,21 @@ BEGIN
     EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', relation);
     IF fx.partition_expired(parent, relation, item.until) THEN
         EXECUTE format('DROP TABLE %s', relation);
-        RETURN true;
+        RETURN;
     END IF;
 
     EXECUTE format('COMMENT ON TABLE %s IS NULL', relation);
     EXECUTE format('ALTER TABLE fx.%I ATTACH PARTITION %s FOR VALUES FROM (%L) TO (%L)',
         parent, relation, item.since, item.until);
-    RETURN false;
+    PERFORM fx.record_maintenance('retention', clock_timestamp(), 'skipped',
+        format('%s holds rows that have not expired and is attached again', relation), NULL, by_worker);
 END
 $$;
 
-REVOKE ALL ON FUNCTION drop_detached_partition(text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION drop_detached_partition(text, text, boolean) FROM PUBLIC;
 
-COMMENT ON FUNCTION drop_detached_partition(text, text)
-    IS 'drops a table that was marked as expired and is detached (true), or attaches it again when it holds rows that have not expired (false); error 55000 no such table';
+COMMENT ON FUNCTION drop_detached_partition(text, text, boolean)
+    IS 'drops a table that was marked as expired and is detached, or attaches it again when it holds rows that have not expired, and records that; error 55000 no such table';
 
 -- runs and their record
 
@@ -217,7 +218,8 @@ BEGIN
                 GET DIAGNOSTICS done = ROW_COUNT;
             ELSE
                 EXECUTE statement;
-                done := 1;
+                -- a mark is only half of it, and one taken away none
+                done := CASE WHEN statement ~ '^(SELECT fx.mark_partition|COMMENT)' THEN 0 ELSE 1 END;
         END CASE;
     EXCEPTION WHEN OTHERS THEN
         PERFORM fx.record_maintenance(step, started_at, 'failed',
@@ -240,6 +242,7 @@ RETURNS TABLE ("table" text, timeframe text, partition text, before timestamptz,
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET datestyle = 'ISO'
+SET timezone = 'UTC'
 AS $$
 DECLARE
     started_at CONSTANT timestamptz := clock_timestamp();

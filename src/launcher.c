@@ -16,10 +16,11 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_database.h"
-#include "commands/dbcommands.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -28,10 +29,9 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "tcop/tcopprot.h"
-#include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/syscache.h"
+#include "utils/rel.h"
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
 
@@ -51,7 +51,6 @@ typedef struct ListedDatabase
 } ListedDatabase;
 
 static char *fx_databases = NULL;
-static char *fx_maintenance_role = NULL;
 static int	fx_maintenance_interval = 60;
 
 static List *databases = NIL;	/* of ListedDatabase, in TopMemoryContext */
@@ -60,7 +59,7 @@ static bool check_databases(char **newval, void **extra, GucSource source);
 static void read_databases(void);
 static long start_rounds(void);
 static void start_round(ListedDatabase *database);
-static bool find_database(const char *name, Oid *oid, Oid *role, const char **why);
+static Oid	find_database(const char *name, const char **why);
 
 /*
  * Settings of the workers, and the launcher itself when the server is starting.
@@ -86,14 +85,6 @@ fx_define_worker_settings(void)
 							PGC_SIGHUP,
 							GUC_UNIT_S,
 							NULL, NULL, NULL);
-	DefineCustomStringVariable("fxplatform.maintenance_role",
-							   "Role as which databases are maintained.",
-							   "The owner of the tables, or empty for the bootstrap superuser.",
-							   &fx_maintenance_role,
-							   "",
-							   PGC_SIGHUP,
-							   0,
-							   NULL, NULL, NULL);
 
 	if (!process_shared_preload_libraries_in_progress)
 		return;
@@ -275,14 +266,12 @@ static void
 start_round(ListedDatabase *database)
 {
 	BackgroundWorker worker;
-	FxWorkerStart start;
-	Oid			oid;
+	bool		first = !database->started;
 	MemoryContext caller_context;
 	const char *why;
+	Oid			oid = find_database(database->name, &why);
 
-	memset(&start, 0, sizeof(start));
-	start.first = !database->started;
-	if (!find_database(database->name, &oid, &start.role, &why))
+	if (!OidIsValid(oid))
 	{
 		ereport(database->complained ? DEBUG1 : LOG,
 				errmsg("database \"%s\" cannot be maintained", database->name),
@@ -298,7 +287,7 @@ start_round(ListedDatabase *database)
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	worker.bgw_notify_pid = MyProcPid;
 	worker.bgw_main_arg = ObjectIdGetDatum(oid);
-	memcpy(worker.bgw_extra, &start, sizeof(start));
+	memcpy(worker.bgw_extra, &first, sizeof(first));
 	strlcpy(worker.bgw_library_name, "fxplatform", sizeof(worker.bgw_library_name));
 	strlcpy(worker.bgw_function_name, "fx_maintenance_main", sizeof(worker.bgw_function_name));
 	strlcpy(worker.bgw_type, "fxplatform maintenance", sizeof(worker.bgw_type));
@@ -323,42 +312,40 @@ start_round(ListedDatabase *database)
 }
 
 /*
- * Look up a database, and the role to connect as, in the shared catalogs.  A
- * worker that could not connect would say so in the log with every round.
+ * Look up a database in the shared catalogs; a worker that could not connect
+ * would say so in the log with every round.  It is a scan, because without a
+ * database there are no caches of the indexes.
  */
-static bool
-find_database(const char *name, Oid *oid, Oid *role, const char **why)
+static Oid
+find_database(const char *name, const char **why)
 {
+	Oid			oid = InvalidOid;
+	Relation	relation;
+	SysScanDesc scan;
 	HeapTuple	tuple;
 
-	*why = NULL;
-	*role = InvalidOid;
+	*why = "It does not exist.";
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
-
-	*oid = get_database_oid(name, true);
-	tuple = OidIsValid(*oid) ? SearchSysCache1(DATABASEOID, ObjectIdGetDatum(*oid)) : NULL;
-	if (!HeapTupleIsValid(tuple))
-		*why = "It does not exist.";
-	else
+	relation = table_open(DatabaseRelationId, AccessShareLock);
+	scan = systable_beginscan(relation, InvalidOid, false, NULL, 0, NULL);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
 
+		if (strcmp(NameStr(form->datname), name) != 0)
+			continue;
 		if (!form->datallowconn)
 			*why = "It does not allow connections.";
 		else if (form->datconnlimit < -1)
 			*why = "It was left behind by an interrupted DROP DATABASE.";
-		ReleaseSysCache(tuple);
+		else
+			oid = form->oid;
 	}
-
-	if (fx_maintenance_role[0] != '\0')
-	{
-		*role = get_role_oid(fx_maintenance_role, true);
-		if (*why == NULL && !OidIsValid(*role))
-			*why = "The role of \"fxplatform.maintenance_role\" does not exist.";
-	}
-
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
 	CommitTransactionCommand();
-	return *why == NULL;
+
+	return oid;
 }

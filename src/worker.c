@@ -61,8 +61,8 @@
 	" THEN 'Its extension \"fxplatform\" is older than maintenance, or its tables are.'" \
 	" WHEN (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user)" \
 	" AND EXISTS (SELECT FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner" \
-	" WHERE c.relnamespace = 'fx'::regnamespace AND c.relkind IN ('r', 'p') AND NOT r.rolsuper)" \
-	" THEN 'Tables of schema \"fx\" belong to a role that is no superuser: name it in \"fxplatform.maintenance_role\".'" \
+	" WHERE c.relnamespace = to_regnamespace('fx') AND c.relkind IN ('r', 'p') AND NOT r.rolsuper)" \
+	" THEN 'Tables of schema \"fx\" belong to a role that is no superuser.'" \
 	" END"
 
 #define FX_LOCK_QUERY \
@@ -78,7 +78,7 @@ static bool run_statement(const char *sql, MemoryContext context, char **error);
 static void run_top_level(const char *sql, MemoryContext context);
 static char *recover(MemoryContext context);
 static void record_run(const char *step, TimestampTz started_at, const char *outcome,
-					   const char *detail, bool done);
+					   const char *detail, int rows);
 
 /*
  * Main function of the worker of one database
@@ -86,17 +86,17 @@ static void record_run(const char *step, TimestampTz started_at, const char *out
 void
 fx_maintenance_main(Datum arg)
 {
-	FxWorkerStart start;
+	bool		first;			/* since the launcher knows the database */
 	MemoryContext context;
 	List	   *texts;
 	char	   *error;
 
-	memcpy(&start, MyBgworkerEntry->bgw_extra, sizeof(start));
+	memcpy(&first, MyBgworkerEntry->bgw_extra, sizeof(first));
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 
-	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), start.role, 0);
+	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);
 	set_session();
 	context = AllocSetContextCreate(TopMemoryContext, "fxplatform maintenance",
 									ALLOCSET_DEFAULT_SIZES);
@@ -104,7 +104,7 @@ fx_maintenance_main(Datum arg)
 	texts = query_texts(FX_OBSTACLE_QUERY, context);
 	if (linitial(texts) != NULL)
 	{
-		ereport(start.first ? LOG : DEBUG1,
+		ereport(first ? LOG : DEBUG1,
 				errmsg("database \"%s\" cannot be maintained", MyBgworkerEntry->bgw_name +
 					   strlen("fxplatform maintenance of ")),
 				errdetail_internal("%s", (char *) linitial(texts)));
@@ -116,12 +116,12 @@ fx_maintenance_main(Datum arg)
 	if (linitial(texts) != NULL)
 	{
 		record_run("maintenance", GetCurrentTimestamp(), "skipped",
-				   "maintenance of this database is running already", false);
+				   "maintenance of this database is running already", -1);
 		proc_exit(0);
 	}
 
 	if (!run_statement("CALL fx.maintain(by_worker => true)", context, &error))
-		record_run("maintenance", GetCurrentTimestamp(), "failed", error, false);
+		record_run("maintenance", GetCurrentTimestamp(), "failed", error, -1);
 
 	for (int pass = 0; pass < FX_DETACH_PASSES; pass++)
 	{
@@ -195,7 +195,8 @@ query_texts(const char *sql, MemoryContext context)
 }
 
 /*
- * Run a statement that takes a partition one step further.
+ * Run a statement that takes a partition one step further; a query is the last
+ * of its steps, the one that drops it.
  */
 static bool
 run_and_record(const char *sql, MemoryContext context)
@@ -205,7 +206,8 @@ run_and_record(const char *sql, MemoryContext context)
 	bool		done = run_statement(sql, context, &error);
 
 	record_run("retention", started_at, done ? "ok" : "failed",
-			   done ? sql : psprintf("%s: %s", sql, error), done);
+			   done ? sql : psprintf("%s: %s", sql, error),
+			   done ? strncmp(sql, "SELECT", 6) == 0 : -1);
 	return done;
 }
 
@@ -304,17 +306,18 @@ recover(MemoryContext context)
 }
 
 /*
- * Add a row to fx.maintenance_runs.  Where that fails, the log has to do.
+ * Add a row to fx.maintenance_runs, with rows NULL when negative.  Where that
+ * fails, the log has to do.
  */
 static void
 record_run(const char *step, TimestampTz started_at, const char *outcome,
-		   const char *detail, bool done)
+		   const char *detail, int rows)
 {
 	MemoryContext caller_context = CurrentMemoryContext;
 	Oid			types[] = {TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, INT8OID};
 	Datum		values[] = {CStringGetTextDatum(step), TimestampTzGetDatum(started_at),
-		CStringGetTextDatum(outcome), CStringGetTextDatum(detail), Int64GetDatum(1)};
-	char		nulls[] = {' ', ' ', ' ', ' ', done ? ' ' : 'n'};
+		CStringGetTextDatum(outcome), CStringGetTextDatum(detail), Int64GetDatum(rows)};
+	char		nulls[] = {' ', ' ', ' ', ' ', rows >= 0 ? ' ' : 'n'};
 
 	PG_TRY();
 	{

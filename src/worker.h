@@ -8,13 +8,6 @@
 #ifndef FX_WORKER_H
 #define FX_WORKER_H
 
-/* Set by the launcher for a worker of one database, in bgw_extra */
-typedef struct FxWorkerStart
-{
-	Oid			role;			/* connect as this one, or InvalidOid */
-	bool		first;			/* first round since the launcher knows it */
-} FxWorkerStart;
-
 extern void fx_define_worker_settings(void);
 extern PGDLLEXPORT void fx_launcher_main(Datum arg);
 extern PGDLLEXPORT void fx_maintenance_main(Datum arg);
