@@ -47,7 +47,7 @@ typedef struct ListedDatabase
 	BackgroundWorkerHandle *handle; /* its worker, NULL when none runs */
 	TimestampTz due;			/* when the next round begins */
 	bool		started;		/* there was a round */
-	bool		complained;		/* the log says why there is none */
+	const char *complaint;		/* why there is none, as the log has it */
 } ListedDatabase;
 
 static char *fx_databases = NULL;
@@ -59,6 +59,7 @@ static bool check_databases(char **newval, void **extra, GucSource source);
 static void read_databases(void);
 static long start_rounds(void);
 static void start_round(ListedDatabase *database);
+static void complain(ListedDatabase *database, const char *why);
 static Oid	find_database(const char *name, const char **why);
 
 /*
@@ -260,7 +261,7 @@ start_rounds(void)
 }
 
 /*
- * Start a worker, or say in the log why there is none, once until it succeeds.
+ * Start a worker, or say in the log why there is none.
  */
 static void
 start_round(ListedDatabase *database)
@@ -273,10 +274,7 @@ start_round(ListedDatabase *database)
 
 	if (!OidIsValid(oid))
 	{
-		ereport(database->complained ? DEBUG1 : LOG,
-				errmsg("database \"%s\" cannot be maintained", database->name),
-				errdetail_internal("%s", why));
-		database->complained = true;
+		complain(database, why);
 		database->started = false;	/* what is new under this name is new */
 		return;
 	}
@@ -297,18 +295,28 @@ start_round(ListedDatabase *database)
 	if (!RegisterDynamicBackgroundWorker(&worker, &database->handle))
 	{
 		database->handle = NULL;
-		ereport(database->complained ? DEBUG1 : LOG,
-				errmsg("database \"%s\" cannot be maintained", database->name),
-				errdetail("There is no free slot for a background worker."),
-				errhint("Consider increasing \"max_worker_processes\"."));
-		database->complained = true;
+		complain(database, "There is no free slot for a background worker; consider increasing \"max_worker_processes\".");
 	}
 	else
 	{
-		database->complained = false;
+		database->complaint = NULL;
 		database->started = true;
 	}
 	MemoryContextSwitchTo(caller_context);
+}
+
+/*
+ * Once a reason, until it is another or the database was maintained.
+ */
+static void
+complain(ListedDatabase *database, const char *why)
+{
+	bool		known = database->complaint != NULL && strcmp(database->complaint, why) == 0;
+
+	ereport(known ? DEBUG1 : LOG,
+			errmsg("database \"%s\" cannot be maintained", database->name),
+			errdetail_internal("%s", why));
+	database->complaint = why;
 }
 
 /*
