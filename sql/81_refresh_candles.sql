@@ -11,7 +11,8 @@ AS $$
 DECLARE
     item record;
 BEGIN
-    FOR item IN SELECT * FROM fx.changed_candle_partitions() LOOP
+    -- what is gone first: it may be there again under its name
+    FOR item IN SELECT * FROM fx.changed_candle_partitions() p ORDER BY p.identity NULLS FIRST LOOP
         INSERT INTO fx.candle_changes (symbol, timeframe, day)
         SELECT DISTINCT m.symbol, m.timeframe, fx.fx_day(m.timestamp)
           FROM fx.market_data m
