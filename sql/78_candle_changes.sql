@@ -27,7 +27,7 @@ COMMENT ON FUNCTION forget_noted_changes()
 -- The identity of a partition is its table, its file, which TRUNCATE replaces,
 -- and the transaction that attached it.
 CREATE FUNCTION candle_partition_states()
-RETURNS TABLE (partition_name text, identity text, bounds text)
+RETURNS TABLE (partition_name text, identity text, partition oid)
 LANGUAGE plpgsql
 STABLE
 PARALLEL SAFE
@@ -37,7 +37,7 @@ BEGIN
     RETURN QUERY
         SELECT c.relname::text,
                concat_ws('/', c.oid, c.relfilenode, i.xmin),
-               pg_get_expr(c.relpartbound, c.oid)
+               c.oid
           FROM pg_inherits i
           JOIN pg_class c ON c.oid = i.inhrelid
          WHERE i.inhparent = 'fx.market_data'::regclass AND NOT i.inhdetachpending;
@@ -45,7 +45,7 @@ END
 $$;
 
 COMMENT ON FUNCTION candle_partition_states()
-    IS 'the attached partitions of fx.market_data: name, identity as in fx.candle_partitions, bounds as text';
+    IS 'the attached partitions of fx.market_data: name, identity as in fx.candle_partitions, table';
 
 -- Bounds are widened to whole FX days, since a daily candle may lie on both
 -- sides.  A partition by something else than two times counts as all of time.
@@ -63,7 +63,7 @@ DECLARE
     bounds text[];
 BEGIN
     FOR item IN
-        SELECT s.partition_name AS now_name, s.identity AS now_identity, s.bounds AS now_bounds,
+        SELECT s.partition_name AS now_name, s.identity AS now_identity, s.partition AS now_oid,
                p.partition_name AS old_name, p.since AS old_since, p.until AS old_until
           FROM fx.candle_partition_states() s
           FULL JOIN fx.candle_partitions p
@@ -76,7 +76,9 @@ BEGIN
             since := item.old_since;
             until := item.old_until;
         ELSE
-            bounds := regexp_match(item.now_bounds, $q$FROM \((?:'([^']*)'|MINVALUE)\) TO \((?:'([^']*)'|MAXVALUE)\)$q$);
+            bounds := regexp_match((SELECT pg_get_expr(c.relpartbound, c.oid) FROM pg_class c
+                                     WHERE c.oid = item.now_oid),
+                                   $q$FROM \((?:'([^']*)'|MINVALUE)\) TO \((?:'([^']*)'|MAXVALUE)\)$q$);
             since := coalesce(bounds[1]::timestamptz, '-infinity');
             until := coalesce(bounds[2]::timestamptz, 'infinity');
             since := fx.fx_day_start(fx.fx_day(since));
