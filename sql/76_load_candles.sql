@@ -154,14 +154,12 @@ BEGIN
     END IF;
 
     -- symbols that mean an instrument in another spelling
-    IF to_regprocedure('fx.instrument_symbol(text)') IS NOT NULL THEN
-        EXECUTE format(
-            'SELECT array_agg(d.symbol), array_agg(d.instrument)
-               FROM (SELECT s.symbol, fx.instrument_symbol(s.symbol) AS instrument
-                       FROM (SELECT DISTINCT %s AS symbol FROM %s AS s) AS s) AS d
-              WHERE d.instrument <> d.symbol', fields[1], staging)
-           INTO spellings, symbols;
-    END IF;
+    EXECUTE format(
+        'SELECT array_agg(d.symbol), array_agg(d.instrument)
+           FROM (SELECT s.symbol, fx.instrument_symbol(s.symbol) AS instrument
+                   FROM (SELECT DISTINCT %s AS symbol FROM %s AS s) AS s) AS d
+          WHERE d.instrument <> d.symbol', fields[1], staging)
+       INTO spellings, symbols;
 
     latest := clock_timestamp() + interval '1 day';
     source := format(
