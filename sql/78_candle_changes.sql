@@ -55,12 +55,9 @@ LANGUAGE plpgsql
 STABLE
 PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
-SET datestyle = 'ISO'
-SET timezone = 'UTC'
 AS $$
 DECLARE
     item record;
-    bounds text[];
 BEGIN
     FOR item IN
         SELECT s.partition_name AS now_name, s.identity AS now_identity, s.partition AS now_oid,
@@ -76,11 +73,9 @@ BEGIN
             since := item.old_since;
             until := item.old_until;
         ELSE
-            bounds := regexp_match((SELECT pg_get_expr(c.relpartbound, c.oid) FROM pg_class c
-                                     WHERE c.oid = item.now_oid),
-                                   $q$FROM \((?:'([^']*)'|MINVALUE)\) TO \((?:'([^']*)'|MAXVALUE)\)$q$);
-            since := coalesce(bounds[1]::timestamptz, '-infinity');
-            until := coalesce(bounds[2]::timestamptz, 'infinity');
+            SELECT coalesce(b.lower, '-infinity'), coalesce(b.upper, 'infinity') INTO since, until
+              FROM (SELECT) AS one
+              LEFT JOIN fx.partition_bounds('fx.market_data') b ON b.partition = item.now_oid;
             since := fx.fx_day_start(fx.fx_day(since));
             until := fx.fx_day_start(fx.fx_day(until - interval '1 microsecond') + 1);
         END IF;

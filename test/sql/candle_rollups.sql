@@ -168,6 +168,7 @@ CALL pg_temp.compare('columns in another order');
 TRUNCATE fx.market_data;
 DROP TABLE fx.market_data_2023_09, fx.market_data_2023_10, fx.market_data_2023_11, october;
 SELECT fx.refresh_candles() > 0 AS cleaned;
+TRUNCATE fx.market_data_revisions;
 SELECT count(*) AS rollups FROM fx.candle_rollups;
 DROP FUNCTION random_step(), random_time(text);
 DROP SCHEMA candle_oracle CASCADE;
