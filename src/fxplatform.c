@@ -7,8 +7,11 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
 #include "fmgr.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
 
 #include "compat.h"
 #include "fxplatform.h"
@@ -18,6 +21,8 @@ FX_MODULE_MAGIC;
 
 /* Read by the install script */
 static bool fx_create_tables = true;
+
+int			fx_max_rate_age = 2 * SECS_PER_HOUR;
 
 void		_PG_init(void);
 
@@ -36,6 +41,17 @@ _PG_init(void)
 							 0,
 							 NULL, NULL, NULL);
 
+	/* it bounds what risk checks rely on, so users may not stretch it */
+	DefineCustomIntVariable("fxplatform.max_rate_age",
+							"Sets the age at which a price is too old to convert currencies by.",
+							"Hours in which the market is closed do not count.",
+							&fx_max_rate_age,
+							2 * SECS_PER_HOUR,
+							0, 366 * SECS_PER_DAY,
+							PGC_SUSET,
+							GUC_UNIT_S,
+							NULL, NULL, NULL);
+
 	fx_define_worker_settings();
 
 	MarkGUCPrefixReserved("fxplatform");
@@ -51,4 +67,21 @@ fx_raise_version(const char *type, long version)
 			errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			errmsg("version %ld of type %s is not supported", version, type),
 			errhint("The value was made by a newer version of fxplatform."));
+}
+
+/*
+ * A table of the platform, which need not be there: migrations can be undone.
+ */
+Oid
+fx_require_table(const char *name)
+{
+	Oid			namespace = get_namespace_oid("fx", true);
+	Oid			table = OidIsValid(namespace) ? get_relname_relid(name, namespace) : InvalidOid;
+
+	if (unlikely(!OidIsValid(table)))
+		ereport(ERROR,
+				errcode(ERRCODE_UNDEFINED_TABLE),
+				errmsg("relation \"fx.%s\" does not exist", name),
+				errhint("SELECT * FROM fx.migrate() creates it."));
+	return table;
 }

@@ -23,6 +23,10 @@
 #define ERRCODE_FX_TRADING_HALTED		MAKE_SQLSTATE('X', 'F', '0', '0', '2')
 #define ERRCODE_FX_ILLEGAL_TRANSITION	MAKE_SQLSTATE('X', 'F', '0', '0', '3')
 
+/* Settings, defined in fxplatform.c */
+extern int	fx_max_rate_age;	/* in seconds of open market time */
+
 pg_noreturn extern void fx_raise_version(const char *type, long version);
+extern Oid	fx_require_table(const char *name);
 
 #endif							/* FXPLATFORM_H */

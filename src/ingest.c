@@ -27,7 +27,6 @@
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "parser/parse_func.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
 #include "utils/array.h"
@@ -355,10 +354,6 @@ name_instruments(Batch *batch)
 	Datum		args[1];
 	uint32		first = 0;
 	uint64		row = 0;
-
-	if (!OidIsValid(LookupFuncName(list_make2(makeString("fx"), makeString("instrument_symbol")),
-								   1, (Oid[]) {TEXTOID}, true)))
-		return;
 
 	for (uint32 i = 0; i < batch->count; i++)
 		sorted[i] = &batch->candles[i];
