@@ -142,6 +142,21 @@ ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activi
 $node->safe_psql('fx', 'CREATE EXTENSION fxplatform CASCADE');
 after_a_round();
 
+# another interval, on reload: the longer one after the round that is due, the
+# shorter one at once
+$node->safe_psql('postgres', q{ALTER SYSTEM SET fxplatform.maintenance_interval = '1d'; SELECT pg_reload_conf()});
+my $last = sql('SELECT max(id) FROM fx.maintenance_runs');
+becomes("SELECT count(*) > 0 FROM fx.maintenance_runs WHERE id > $last AND step = 'cleanup'", 'the round that was due');
+$node->safe_psql('postgres', q{ALTER SYSTEM RESET fxplatform.maintenance_interval; SELECT pg_reload_conf()});
+after_a_round();
+
+# no slot for a worker
+$node->append_conf('postgresql.conf', 'max_worker_processes = 2');
+my $offset = -s $node->logfile;
+$node->restart;
+$node->wait_for_log(qr/database "fx" cannot be maintained\n.*There is no free slot for a background worker/, $offset);
+$node->append_conf('postgresql.conf', 'max_worker_processes = 16');
+
 # tables of somebody who is no superuser: his triggers are not run by one
 sql('CREATE ROLE somebody; ALTER TABLE fx.maintenance_runs OWNER TO somebody');
 $node->restart;
