@@ -81,8 +81,8 @@ BEGIN
         ELSE
             RAISE EXCEPTION 'column "%" of staging table has type %', col.attname, col.type
                 USING ERRCODE = 'datatype_mismatch',
-                      DETAIL = format('It must be a %s or text.',
-                                      CASE item.kind WHEN 'text' THEN 'text' ELSE item.kind END);
+                      DETAIL = CASE item.kind WHEN 'text' THEN 'It must be text.'
+                                              ELSE format('It must be a %s, or text.', item.kind) END;
         END IF;
     END LOOP;
 
