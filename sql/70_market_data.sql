@@ -98,8 +98,14 @@ RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    made integer := fx.create_monthly_partitions('market_data', since, until);
 BEGIN
-    RETURN fx.create_monthly_partitions('market_data', since, until);
+    -- a later migration makes that table
+    IF made > 0 AND to_regclass('fx.candle_partitions') IS NOT NULL THEN
+        PERFORM fx.know_empty_partitions();
+    END IF;
+    RETURN made;
 END
 $$;
 

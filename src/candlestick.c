@@ -277,8 +277,7 @@ get_price(Datum datum, const char *name)
 	if (unlikely(price > FX_CANDLESTICK_MAX_PRICE || price < -FX_CANDLESTICK_MAX_PRICE))
 		ereport(ERROR,
 				errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				errmsg("argument \"%s\" is out of range", name),
-				errdetail("A price has at most ten digits before the point."));
+				errmsg("argument \"%s\" is out of range", name));
 	return (int64) price;
 }
 

@@ -32,4 +32,34 @@
 #include "varatt.h"
 #endif
 
+/* 18 lets a scan count what it reads */
+#if PG_VERSION_NUM < 180000
+#define fx_index_beginscan(heap, index, snapshot, nkeys, norderbys) \
+	index_beginscan(heap, index, snapshot, nkeys, norderbys)
+#else
+#define fx_index_beginscan(heap, index, snapshot, nkeys, norderbys) \
+	index_beginscan(heap, index, snapshot, NULL, nkeys, norderbys)
+#endif
+
+/* 16 wants the table of an index, 17 no longer the snapshot */
+#if PG_VERSION_NUM >= 170000
+#define fx_bt_search(index, heap, key, buffer, access, snapshot) \
+	_bt_search(index, heap, key, buffer, access)
+#elif PG_VERSION_NUM >= 160000
+#define fx_bt_search(index, heap, key, buffer, access, snapshot) \
+	_bt_search(index, heap, key, buffer, access, snapshot)
+#else
+#define fx_bt_search(index, heap, key, buffer, access, snapshot) \
+	_bt_search(index, key, buffer, access, snapshot)
+#endif
+
+/* 18 took the argument run_once from PortalRun() */
+#if PG_VERSION_NUM >= 180000
+#define fx_portal_run(portal, count, top_level, dest, alt_dest, qc) \
+	PortalRun(portal, count, top_level, dest, alt_dest, qc)
+#else
+#define fx_portal_run(portal, count, top_level, dest, alt_dest, qc) \
+	PortalRun(portal, count, top_level, true, dest, alt_dest, qc)
+#endif
+
 #endif							/* FX_COMPAT_H */
