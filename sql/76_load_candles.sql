@@ -81,8 +81,8 @@ BEGIN
         ELSE
             RAISE EXCEPTION 'column "%" of staging table has type %', col.attname, col.type
                 USING ERRCODE = 'datatype_mismatch',
-                      DETAIL = format('It must be a %s or text.',
-                                      CASE item.kind WHEN 'text' THEN 'text' ELSE item.kind END);
+                      DETAIL = CASE item.kind WHEN 'text' THEN 'It must be text.'
+                                              ELSE format('It must be a %s, or text.', item.kind) END;
         END IF;
     END LOOP;
 
@@ -153,11 +153,12 @@ BEGIN
         END IF;
     END IF;
 
-    -- symbols that mean an instrument in another spelling
+    -- symbols that mean an instrument in another spelling; OFFSET keeps the
+    -- function from being called for every row
     EXECUTE format(
         'SELECT array_agg(d.symbol), array_agg(d.instrument)
            FROM (SELECT s.symbol, fx.instrument_symbol(s.symbol) AS instrument
-                   FROM (SELECT DISTINCT %s AS symbol FROM %s AS s) AS s) AS d
+                   FROM (SELECT DISTINCT %s AS symbol FROM %s AS s OFFSET 0) AS s OFFSET 0) AS d
           WHERE d.instrument <> d.symbol', fields[1], staging)
        INTO spellings, symbols;
 
@@ -197,18 +198,18 @@ BEGIN
     END IF;
 
     -- The first rows of all keys, in the order in which fx.ingest_candles locks
-    -- them.
+    -- them: a materialised query is read in its own order.
     ordered := format(
         'SELECT c.*, lag(c."timestamp") OVER w IS NOT DISTINCT FROM c."timestamp" AS again
            FROM (%s) AS c
          WINDOW w AS (PARTITION BY c.symbol COLLATE "C", fx.timeframe_rank(c.timeframe)
-                      ORDER BY c."timestamp", c.place)', source);
+                      ORDER BY c."timestamp", c.place)
+          ORDER BY c.symbol COLLATE "C", fx.timeframe_rank(c.timeframe), c."timestamp", c.place', source);
     stamp := clock_timestamp();
     EXECUTE format(
         'WITH ordered AS MATERIALIZED (%2$s), merged AS (
              INSERT INTO fx.market_data AS m (%1$s, created_at)
              SELECT %1$s, $4 FROM ordered AS c WHERE NOT c.again
-              ORDER BY c.symbol COLLATE "C", fx.timeframe_rank(c.timeframe), c."timestamp"
              %3$s)
          SELECT count(*) FILTER (WHERE g.created_at = $4), count(*) FILTER (WHERE g.created_at <> $4),
                 (SELECT count(*) FROM ordered AS c WHERE c.again)
