@@ -295,7 +295,8 @@ start_round(ListedDatabase *database)
 	if (!RegisterDynamicBackgroundWorker(&worker, &database->handle))
 	{
 		database->handle = NULL;
-		complain(database, "There is no free slot for a background worker; consider increasing \"max_worker_processes\".");
+		complain(database,
+				 "There is no free slot for a background worker; consider increasing \"max_worker_processes\".");
 	}
 	else
 	{
