@@ -4,7 +4,7 @@
 CREATE OR REPLACE TRIGGER keep_candle_revision
     AFTER UPDATE ON market_data
     FOR EACH ROW WHEN (
-        (OLD.symbol, OLD.timeframe, OLD.timestamp, OLD.open_price, OLD.high_price,
+        ROW (OLD.symbol, OLD.timeframe, OLD.timestamp, OLD.open_price, OLD.high_price,
          OLD.low_price, OLD.close_price, OLD.volume)
         IS DISTINCT FROM
         (NEW.symbol, NEW.timeframe, NEW.timestamp, NEW.open_price, NEW.high_price,

@@ -53,16 +53,26 @@ SELECT is_empty(
     'a function that runs with the rights of its owner has a fixed search_path');
 SELECT is_empty(
     $$SELECT name FROM func JOIN pg_language l ON l.oid = prolang
-       WHERE lanname IN ('plpgsql', 'sql') AND name NOT LIKE 'fx.risk_bound(%'
+       WHERE lanname IN ('plpgsql', 'sql')
+         AND proname NOT IN ('risk_bound', 'candles', 'latest_candle', 'latest_candles', 'maintain')
          AND NOT EXISTS (SELECT FROM unnest(proconfig) c WHERE c LIKE 'search_path=%pg_temp')$$,
-    'so has every function in SQL or PL/pgSQL, but one that can be inlined and names no object');
+    'so has every function in SQL or PL/pgSQL, but those that can be inlined and name no object, and a procedure that commits and sets it itself');
 SELECT is_empty(
     $$SELECT name FROM func WHERE prosecdef AND has_function_privilege('public', oid, 'EXECUTE')$$,
     'PUBLIC may not execute a function that runs with the rights of its owner');
 SELECT results_eq(
     $$SELECT proname::text COLLATE "default" FROM func WHERE NOT has_function_privilege('public', oid, 'EXECUTE') ORDER BY 1$$,
-    $$VALUES ('attach_migrations'), ('audit_trigger_function'), ('cancel_backtest'), ('complete_backtest'), ('create_market_data_partitions'),
-             ('fail_backtest'), ('lock_backtest'), ('migrate'), ('migration_losses'), ('report_progress'), ('run_migration_script'), ('start_backtest')$$,
+    $$VALUES ('apply_retention'), ('attach_migrations'), ('audit_trigger_function'), ('begin_maintenance'),
+             ('cancel_backtest'), ('complete_backtest'), ('create_market_data_partitions'),
+             ('create_monthly_partitions'), ('create_quote_partitions'), ('drop_detached_partition'),
+             ('drop_expired_partition'), ('estimated_rows'), ('expire_batch'), ('fail_backtest'),
+             ('forget_noted_changes'), ('ingest_candles'), ('ingest_candles'), ('ingest_candles'),
+             ('keep_candle_revision'), ('know_empty_partitions'), ('limit_lock_timeout'), ('load_candles'),
+             ('lock_backtest'), ('maintain'), ('make_candle_months'), ('mark_partition'), ('migrate'),
+             ('migration_losses'), ('note_candle_change'), ('note_changed_partitions'), ('partition_states'),
+             ('prepare_retention'), ('record_maintenance'), ('refresh_candles'), ('refresh_rollups'),
+             ('report_progress'), ('retention_plan'), ('run_expire_batch'), ('run_maintenance_step'),
+             ('run_migration_script'), ('start_backtest'), ('start_retention')$$,
     'nor what changes tables, or stores results');
 SELECT is_empty(
     $$SELECT name FROM func WHERE provolatile = 'v' AND proparallel <> 'u'$$,

@@ -45,7 +45,9 @@ SELECT what, pg_temp.index_of(query) AS index
     (11, 'the latest candle', $q$SELECT * FROM market_data WHERE symbol = 'S7' AND timeframe = '1m' AND timestamp >= '2020-01-01 00:00+00' AND timestamp < '2020-02-01 00:00+00' ORDER BY timestamp DESC LIMIT 1$q$),
     (12, 'audit of a kind of resource', $q$SELECT * FROM audit_log WHERE resource_type = 'table7'$q$),
     (13, 'copies of a strategy', $q$SELECT * FROM strategies WHERE parent_strategy_id = md5('s7')::uuid$q$),
-    (14, 'full-text search', $q$SELECT * FROM strategies s WHERE strategy_document(s.name, s.description, s.tags) @@ 's7'::tsquery AND s.deleted_at IS NULL$q$)
+    (14, 'full-text search', $q$SELECT * FROM strategies s WHERE strategy_document(s.name, s.description, s.tags) @@ 's7'::tsquery AND s.deleted_at IS NULL$q$),
+    (15, 'candles of a symbol, of every timeframe', $q$SELECT * FROM market_data WHERE symbol = 'S7' AND timestamp >= '2020-01-03 00:00+00' AND timestamp < '2020-01-03 02:00+00'$q$),
+    (16, 'candles of a time', $q$SELECT * FROM market_data WHERE timestamp >= '2020-01-02 00:00+00' AND timestamp < '2020-01-02 00:05+00'$q$)
   ) AS v (n, what, query)
  ORDER BY n;
 ROLLBACK;

@@ -16,7 +16,9 @@ $node->safe_psql('postgres', 'CREATE EXTENSION fxplatform CASCADE');
 fill($node, 'postgres');
 
 my $rows = picture($node, 'postgres');
-my $dump = dump_of($node, 'postgres');
+# all but the book that knows partitions by their files
+my @but_book = ('--exclude-table-data=fx.candle_partitions');
+my $dump = dump_of($node, 'postgres', @but_book);
 my $attached = attached($node, 'postgres');
 
 like(psql_output($node, 'postgres', 'DROP EXTENSION fxplatform'),
@@ -34,11 +36,11 @@ foreach my $round (1, 2)
 
 	my ($ret, $stdout, $stderr) = $node->psql('postgres', 'CREATE EXTENSION fxplatform');
 	is($ret, 0, "round $round: CREATE EXTENSION on kept tables");
-	like($stderr, qr/NOTICE:  found 8 tables, newest migration 2024_02_02_backtest_status of an earlier installation/,
+	like($stderr, qr/NOTICE:  found 20 tables, newest migration 2024_03_05_lean_market_data of an earlier installation/,
 		"round $round: says what it found");
 	is(picture($node, 'postgres'), $rows, "round $round: changes no row");
 	is(attached($node, 'postgres'), $attached, "round $round: triggers, policies and indexes are back");
-	is(dump_of($node, 'postgres'), $dump, "round $round: the dump is as it was");
+	is(dump_of($node, 'postgres', @but_book), $dump, "round $round: the dump is as it was");
 }
 
 # an older state is taken up, and migrated
