@@ -48,13 +48,14 @@ CREATE TABLE candle_horizons (
 COMMENT ON TABLE candle_horizons IS 'Up to where retention has removed candles of a timeframe; roll-ups made from them before that are final';
 
 CREATE TABLE candle_partitions (
-    partition_name VARCHAR(63) PRIMARY KEY,
+    partition_name TEXT PRIMARY KEY,
     identity TEXT NOT NULL,
     since TIMESTAMP WITH TIME ZONE NOT NULL,
     until TIMESTAMP WITH TIME ZONE NOT NULL
 );
 
 COMMENT ON TABLE candle_partitions IS 'Partitions of market_data as the last fx.refresh_candles saw them; one that is gone, new or truncated since then has changed as a whole';
+COMMENT ON COLUMN candle_partitions.partition_name IS 'With its schema, quoted as needed';
 COMMENT ON COLUMN candle_partitions.identity IS 'Table, file and attachment; differs after TRUNCATE, DETACH and ATTACH';
 
 -- Everybody may read candles, and nobody writes here but triggers and

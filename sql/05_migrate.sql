@@ -91,7 +91,8 @@ BEGIN
      WHERE c.relnamespace = 'fx'::regnamespace
        AND c.relkind IN ('r', 'p')
        AND NOT c.relispartition
-       AND c.relname <> 'schema_migrations'
+       -- books that are made again, from what is there
+       AND c.relname NOT IN ('schema_migrations', 'candle_changes', 'candle_partitions', 'candle_series')
        AND NOT EXISTS (SELECT FROM pg_depend d
                         WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
                           AND d.deptype = 'e');

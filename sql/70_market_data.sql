@@ -2,15 +2,16 @@
 -- market data
 
 -- A partition is made beside the table and attached, which takes SHARE UPDATE
--- EXCLUSIVE on fx.market_data: reads and writes go on.  CREATE TABLE ...
+-- EXCLUSIVE on the table: reads and writes go on.  CREATE TABLE ...
 -- PARTITION OF would take ACCESS EXCLUSIVE.  The CHECK tells ATTACH that no
 -- row needs to be looked at; after it the bounds say the same.
-CREATE FUNCTION create_market_data_partitions(since date, until date)
+CREATE FUNCTION create_monthly_partitions(parent name, since date, until date)
 RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    parent_oid CONSTANT regclass := format('fx.%I', parent);
     made integer := 0;
     partition_month date;
     partition_name text;
@@ -44,14 +45,14 @@ BEGIN
     END IF;
 
     -- one at a time, so that two sessions do not make the same month
-    PERFORM pg_advisory_xact_lock(hashtextextended('fx.create_market_data_partitions', 0));
+    PERFORM pg_advisory_xact_lock(hashtextextended(format('fx.create_%s_partitions', parent), 0));
 
     SELECT pg_get_userbyid(relowner) INTO owner
-      FROM pg_class WHERE oid = 'fx.market_data'::regclass;
+      FROM pg_class WHERE oid = parent_oid;
 
     partition_month := date_trunc('month', since::timestamp)::date;
     WHILE partition_month < until LOOP
-        partition_name := 'market_data_' || to_char(partition_month, 'YYYY_MM');
+        partition_name := parent || '_' || to_char(partition_month, 'YYYY_MM');
         lower_bound := to_char(partition_month, 'YYYY-MM-DD') || ' 00:00:00+00';
         partition_month := (partition_month + interval '1 month')::date;
         upper_bound := to_char(partition_month, 'YYYY-MM-DD') || ' 00:00:00+00';
@@ -60,24 +61,24 @@ BEGIN
         IF partition_oid IS NULL THEN
             EXECUTE format(
                 'CREATE TABLE fx.%1$I (
-                     LIKE fx.market_data
+                     LIKE fx.%4$I
                          INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED
                          INCLUDING STORAGE INCLUDING COMPRESSION,
                      CONSTRAINT attach_bounds CHECK (timestamp >= %2$L AND timestamp < %3$L))',
-                partition_name, lower_bound, upper_bound);
+                partition_name, lower_bound, upper_bound, parent);
             IF owner <> current_user THEN
                 EXECUTE format('ALTER TABLE fx.%I OWNER TO %I', partition_name, owner);
             END IF;
             EXECUTE format(
-                'ALTER TABLE fx.market_data ATTACH PARTITION fx.%I FOR VALUES FROM (%L) TO (%L)',
-                partition_name, lower_bound, upper_bound);
+                'ALTER TABLE fx.%I ATTACH PARTITION fx.%I FOR VALUES FROM (%L) TO (%L)',
+                parent, partition_name, lower_bound, upper_bound);
             EXECUTE format('ALTER TABLE fx.%I DROP CONSTRAINT attach_bounds', partition_name);
             made := made + 1;
         ELSIF NOT EXISTS (SELECT FROM pg_inherits
                            WHERE inhrelid = partition_oid
-                             AND inhparent = 'fx.market_data'::regclass
+                             AND inhparent = parent_oid
                              AND NOT inhdetachpending) THEN
-            RAISE EXCEPTION 'table "%" is not a partition of "market_data"', partition_name
+            RAISE EXCEPTION 'table "%" is not a partition of "%"', partition_name, parent
                 USING ERRCODE = 'duplicate_table',
                       HINT = 'It was detached or made by hand: attach, rename or drop it.';
         END IF;
@@ -87,7 +88,55 @@ BEGIN
 END
 $$;
 
+REVOKE ALL ON FUNCTION create_monthly_partitions(name, date, date) FROM PUBLIC;
+
+COMMENT ON FUNCTION create_monthly_partitions(name, date, date)
+    IS 'body of fx.create_market_data_partitions and fx.create_quote_partitions: parent is a table of schema fx partitioned by month; errors: theirs, 42P01 no such table';
+
+CREATE FUNCTION create_market_data_partitions(since date, until date)
+RETURNS integer
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    made integer := fx.create_monthly_partitions('market_data', since, until);
+BEGIN
+    -- a later migration makes that table
+    IF made > 0 AND to_regclass('fx.candle_partitions') IS NOT NULL THEN
+        PERFORM fx.know_empty_partitions();
+    END IF;
+    RETURN made;
+END
+$$;
+
 REVOKE ALL ON FUNCTION create_market_data_partitions(date, date) FROM PUBLIC;
 
 COMMENT ON FUNCTION create_market_data_partitions(date, date)
     IS 'makes the monthly partitions of fx.market_data that are missing from the month of since up to until (excluded), bounds in UTC, and returns how many it made; readers and writers are not blocked; errors: 22004 NULL, 22023 dates infinite, out of range or in the wrong order, 42P07 a table of that name is no partition';
+
+CREATE FUNCTION create_quote_partitions(since date, until date)
+RETURNS integer
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN fx.create_monthly_partitions('quotes', since, until);
+END
+$$;
+
+REVOKE ALL ON FUNCTION create_quote_partitions(date, date) FROM PUBLIC;
+
+COMMENT ON FUNCTION create_quote_partitions(date, date)
+    IS 'the same for the monthly partitions of fx.quotes, with the errors of fx.create_market_data_partitions';
+
+-- revisions
+
+CREATE FUNCTION keep_candle_revision()
+RETURNS trigger
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'fx_keep_candle_revision';
+
+REVOKE ALL ON FUNCTION keep_candle_revision() FROM PUBLIC;
+
+COMMENT ON FUNCTION keep_candle_revision()
+    IS 'trigger, AFTER UPDATE FOR EACH ROW: keeps the replaced version of a candle in fx.market_data_revisions, with the rights of that table''s owner';

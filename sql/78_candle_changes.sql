@@ -27,7 +27,7 @@ COMMENT ON FUNCTION forget_noted_changes()
 -- The identity of a partition is its table, its file, which TRUNCATE replaces,
 -- and the transaction that attached it.
 CREATE FUNCTION candle_partition_states()
-RETURNS TABLE (partition_name text, identity text, bounds text)
+RETURNS TABLE (partition_name text, identity text, partition oid)
 LANGUAGE plpgsql
 STABLE
 PARALLEL SAFE
@@ -35,17 +35,17 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN QUERY
-        SELECT c.relname::text,
+        SELECT c.oid::regclass::text,
                concat_ws('/', c.oid, c.relfilenode, i.xmin),
-               pg_get_expr(c.relpartbound, c.oid)
+               c.oid
           FROM pg_inherits i
           JOIN pg_class c ON c.oid = i.inhrelid
-         WHERE i.inhparent = 'fx.market_data'::regclass AND NOT i.inhdetachpending;
+         WHERE i.inhparent = to_regclass('fx.market_data') AND NOT i.inhdetachpending;
 END
 $$;
 
 COMMENT ON FUNCTION candle_partition_states()
-    IS 'the attached partitions of fx.market_data: name, identity as in fx.candle_partitions, bounds as text';
+    IS 'the attached partitions of fx.market_data: name with schema, quoted, identity as in fx.candle_partitions, table';
 
 -- Bounds are widened to whole FX days, since a daily candle may lie on both
 -- sides.  A partition by something else than two times counts as all of time.
@@ -63,7 +63,7 @@ DECLARE
     bounds text[];
 BEGIN
     FOR item IN
-        SELECT s.partition_name AS now_name, s.identity AS now_identity, s.bounds AS now_bounds,
+        SELECT s.partition_name AS now_name, s.identity AS now_identity, s.partition AS now_oid,
                p.partition_name AS old_name, p.since AS old_since, p.until AS old_until
           FROM fx.candle_partition_states() s
           FULL JOIN fx.candle_partitions p
@@ -76,7 +76,9 @@ BEGIN
             since := item.old_since;
             until := item.old_until;
         ELSE
-            bounds := regexp_match(item.now_bounds, $q$FROM \((?:'([^']*)'|MINVALUE)\) TO \((?:'([^']*)'|MAXVALUE)\)$q$);
+            bounds := regexp_match((SELECT pg_get_expr(c.relpartbound, c.oid) FROM pg_class c
+                                     WHERE c.oid = item.now_oid),
+                                   $q$FROM \((?:'([^']*)'|MINVALUE)\) TO \((?:'([^']*)'|MAXVALUE)\)$q$);
             since := coalesce(bounds[1]::timestamptz, '-infinity');
             until := coalesce(bounds[2]::timestamptz, 'infinity');
             since := fx.fx_day_start(fx.fx_day(since));
@@ -89,3 +91,37 @@ $$;
 
 COMMENT ON FUNCTION changed_candle_partitions()
     IS 'partitions of fx.market_data that were attached, truncated, detached (identity NULL) or dropped since the last fx.refresh_candles, and the FX days that they cover';
+
+-- Nothing need be worked out for a partition that is empty and has no roll-ups:
+-- all that comes into it is noted.  Called where nobody can write into it
+-- unnoticed, by whoever made it or holds a lock on the table.
+CREATE FUNCTION know_empty_partitions()
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    item record;
+    has_rows boolean;
+BEGIN
+    FOR item IN
+        SELECT c.* FROM fx.changed_candle_partitions() c
+         WHERE c.identity IS NOT NULL
+           AND NOT EXISTS (SELECT FROM fx.candle_partitions p
+                            WHERE p.partition_name = c.partition_name)
+           AND NOT EXISTS (SELECT FROM fx.candle_rollups r
+                            WHERE r.timestamp >= c.since AND r.timestamp < c.until)
+    LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s)', item.partition_name) INTO has_rows;
+        IF NOT has_rows THEN
+            INSERT INTO fx.candle_partitions (partition_name, identity, since, until)
+            VALUES (item.partition_name, item.identity, item.since, item.until);
+        END IF;
+    END LOOP;
+END
+$$;
+
+REVOKE ALL ON FUNCTION know_empty_partitions() FROM PUBLIC;
+
+COMMENT ON FUNCTION know_empty_partitions()
+    IS 'takes partitions of fx.market_data that are new and empty for known, so that their months need no refresh';

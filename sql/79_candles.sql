@@ -8,63 +8,47 @@
 -- those were made: these are made from fx.market_data on the spot.  All of a
 -- call sees one snapshot, in which notes of changes, roll-ups and rows agree.
 
--- How the functions below pass candles on: source is the finest timeframe that
--- went into one.
+-- What the functions below pass on: stored, the timeframes that may have rows
+-- of the symbol, finest first; changed, the times of changed FX days; and with
+-- each candle source, the finest timeframe that went into it.
 
-CREATE FUNCTION stored_timeframes(symbol text)
-RETURNS text[]
-LANGUAGE plpgsql
-STABLE
-PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    -- rows of a partition attached as a whole are known to nobody yet
-    IF EXISTS (SELECT FROM fx.changed_candle_partitions()) THEN
-        RETURN '{1m,5m,15m,30m,1h,4h,1d,1w,1mn}';
-    END IF;
-    RETURN ARRAY(
-        SELECT t.timeframe
-          FROM (SELECT s.timeframe::text FROM fx.candle_series s
-                 WHERE s.symbol = stored_timeframes.symbol
-                UNION
-                SELECT c.timeframe::text FROM fx.candle_changes c
-                 WHERE c.symbol = stored_timeframes.symbol) AS t
-         ORDER BY fx.timeframe_rank(t.timeframe));
-END
-$$;
-
-COMMENT ON FUNCTION stored_timeframes(text)
-    IS 'timeframes of fx.market_data that may hold candles of the symbol, finest first; none that does is left out';
-
-CREATE FUNCTION changed_days(symbol text, since timestamptz, until timestamptz)
-RETURNS tstzmultirange
+CREATE FUNCTION candle_state(symbol text, OUT stored text[], OUT changed tstzmultirange)
 LANGUAGE plpgsql
 STABLE
 PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    changed tstzmultirange;
+    whole tstzmultirange;
 BEGIN
-    SELECT range_agg(r.days) INTO changed
-      FROM (SELECT tstzrange(fx.fx_day_start(c.day), fx.fx_day_start(c.day + 1)) AS days
-              FROM fx.candle_changes c
-             WHERE c.symbol = changed_days.symbol
-            UNION ALL
-            SELECT tstzrange(p.since, p.until) FROM fx.changed_candle_partitions() p) AS r;
-    IF NOT since < until THEN
-        RETURN '{}';
+    SELECT range_agg(tstzrange(p.since, p.until)) INTO whole
+      FROM fx.changed_candle_partitions() p;
+    SELECT range_agg(tstzrange(fx.fx_day_start(c.day), fx.fx_day_start(c.day + 1))) INTO changed
+      FROM fx.candle_changes c
+     WHERE c.symbol = candle_state.symbol;
+    changed := coalesce(changed, '{}') + coalesce(whole, '{}');
+
+    IF whole IS NOT NULL THEN
+        -- rows of a partition attached as a whole are known to nobody yet
+        stored := '{1m,5m,15m,30m,1h,4h,1d,1w,1mn}';
+    ELSE
+        stored := ARRAY(
+            SELECT t.timeframe
+              FROM (SELECT s.timeframe::text FROM fx.candle_series s
+                     WHERE s.symbol = candle_state.symbol
+                    UNION
+                    SELECT c.timeframe::text FROM fx.candle_changes c
+                     WHERE c.symbol = candle_state.symbol) AS t
+             ORDER BY fx.timeframe_rank(t.timeframe));
     END IF;
-    RETURN coalesce(changed, '{}') * tstzmultirange(tstzrange(since, until));
 END
 $$;
 
-COMMENT ON FUNCTION changed_days(text, timestamptz, timestamptz)
-    IS 'FX days from since to until (excluded) in which candles of the symbol have changed since the last fx.refresh_candles, as ranges of time';
+COMMENT ON FUNCTION candle_state(text)
+    IS 'timeframes of fx.market_data that may hold candles of the symbol, finest first, and the FX days whose candles have changed since the last fx.refresh_candles, as ranges of time';
 
 -- Candles of up to an hour from stored rows alone.
-CREATE FUNCTION built_candles(symbol text, timeframe text, since timestamptz, until timestamptz)
+CREATE FUNCTION built_candles(symbol text, timeframe text, since timestamptz, until timestamptz, stored text[])
 RETURNS TABLE (
     "timestamp" timestamptz,
     open_price numeric,
@@ -80,7 +64,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     finer text[] := ARRAY(
-        SELECT t.name FROM unnest(fx.stored_timeframes(built_candles.symbol)) AS t (name)
+        SELECT t.name FROM unnest(stored) AS t (name)
          WHERE fx.timeframe_rank(t.name) <= fx.timeframe_rank(built_candles.timeframe));
 BEGIN
     IF finer = '{}' THEN
@@ -124,11 +108,11 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION built_candles(text, text, timestamptz, timestamptz)
+COMMENT ON FUNCTION built_candles(text, text, timestamptz, timestamptz, text[])
     IS 'candles of 1m to 1h made from fx.market_data alone, each from the finest timeframe that has a row in it; since and until (excluded) are starts of candles';
 
 -- Hours made from stored rows, but for those whose rows have expired since.
-CREATE FUNCTION built_hours(symbol text, since timestamptz, until timestamptz)
+CREATE FUNCTION built_hours(symbol text, since timestamptz, until timestamptz, stored text[])
 RETURNS TABLE (
     "timestamp" timestamptz,
     open_price numeric,
@@ -144,7 +128,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM fx.candle_horizons) THEN
-        RETURN QUERY SELECT * FROM fx.built_candles(symbol, '1h', since, until);
+        RETURN QUERY SELECT * FROM fx.built_candles(symbol, '1h', since, until, stored);
         RETURN;
     END IF;
     RETURN QUERY
@@ -153,12 +137,12 @@ BEGIN
         )
         SELECT f.* FROM final f
         UNION ALL
-        SELECT b.* FROM fx.built_candles(symbol, '1h', since, until) b
+        SELECT b.* FROM fx.built_candles(symbol, '1h', since, until, stored) b
          WHERE NOT EXISTS (SELECT FROM final f WHERE f.timestamp = b.timestamp);
 END
 $$;
 
-COMMENT ON FUNCTION built_hours(text, timestamptz, timestamptz)
+COMMENT ON FUNCTION built_hours(text, timestamptz, timestamptz, text[])
     IS 'candles of 1h made from fx.market_data, and those roll-ups whose source has expired';
 
 CREATE FUNCTION final_rollups(symbol text, timeframe text, since timestamptz, until timestamptz)
@@ -189,7 +173,7 @@ $$;
 COMMENT ON FUNCTION final_rollups(text, text, timestamptz, timestamptz)
     IS 'roll-ups that stay as they are, because retention has removed what they were made from';
 
-CREATE FUNCTION hour_candles(symbol text, since timestamptz, until timestamptz)
+CREATE FUNCTION hour_candles(symbol text, since timestamptz, until timestamptz, stored text[], changed tstzmultirange)
 RETURNS TABLE (
     "timestamp" timestamptz,
     open_price numeric,
@@ -203,8 +187,6 @@ STABLE
 PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    changed tstzmultirange := fx.changed_days(symbol, since, until);
 BEGIN
     RETURN QUERY
         SELECT r.timestamp, r.open_price, r.high_price, r.low_price, r.close_price,
@@ -215,18 +197,18 @@ BEGIN
            AND NOT r.timestamp <@ changed;
     RETURN QUERY
         SELECT b.*
-          FROM unnest(changed) AS c (days),
-               LATERAL fx.built_hours(symbol, lower(c.days), upper(c.days)) AS b;
+          FROM unnest(changed * tstzmultirange(tstzrange(since, until))) AS c (days),
+               LATERAL fx.built_hours(symbol, lower(c.days), upper(c.days), stored) AS b;
 END
 $$;
 
-COMMENT ON FUNCTION hour_candles(text, timestamptz, timestamptz)
+COMMENT ON FUNCTION hour_candles(text, timestamptz, timestamptz, text[], tstzmultirange)
     IS 'candles of 1h from since to until (excluded, whole hours): roll-ups, and the FX days that have changed from fx.market_data';
 
 -- Candles of 4h, 1d, 1w and 1mn from shorter ones, and stored ones where there
 -- are no shorter ones.  A stored candle of the timeframe itself keeps its own
 -- timestamp, which need not be where ours begin.
-CREATE FUNCTION composed_candles(symbol text, timeframe text, since timestamptz, until timestamptz, alignment text)
+CREATE FUNCTION composed_candles(symbol text, timeframe text, since timestamptz, until timestamptz, alignment text, stored text[], changed tstzmultirange)
 RETURNS TABLE (
     "timestamp" timestamptz,
     open_price numeric,
@@ -242,16 +224,16 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     of_hours boolean := composed_candles.timeframe IN ('4h', '1d');
-    stored text[] := ARRAY(
-        SELECT t.name FROM unnest(fx.stored_timeframes(composed_candles.symbol)) AS t (name)
+    own text[] := ARRAY(
+        SELECT t.name FROM unnest(stored) AS t (name)
          WHERE t.name = composed_candles.timeframe
             OR t.name = '4h' AND composed_candles.timeframe = '1d');
 BEGIN
     RETURN QUERY
         WITH part AS (
-            SELECT h.* FROM fx.hour_candles(symbol, since, until) h WHERE of_hours
+            SELECT h.* FROM fx.hour_candles(symbol, since, until, stored, changed) h WHERE of_hours
             UNION ALL
-            SELECT d.* FROM fx.day_candles(symbol, since, until, alignment) d WHERE NOT of_hours
+            SELECT d.* FROM fx.day_candles(symbol, since, until, alignment, stored, changed) d WHERE NOT of_hours
         ), built AS MATERIALIZED (
             SELECT fx.candle_start(p.timestamp, composed_candles.timeframe, alignment) AS starts,
                    fx.candlestick_agg(p.timestamp, p.open_price, p.high_price,
@@ -264,8 +246,8 @@ BEGIN
                    m.volume, m.timeframe::text AS frame,
                    fx.candle_start(m.timestamp, composed_candles.timeframe, alignment) AS starts
               FROM fx.market_data m
-             WHERE stored <> '{}'
-               AND m.symbol = composed_candles.symbol AND m.timeframe = ANY (stored)
+             WHERE own <> '{}'
+               AND m.symbol = composed_candles.symbol AND m.timeframe = ANY (own)
                AND m.timestamp >= composed_candles.since AND m.timestamp < composed_candles.until
         ), unbuilt AS MATERIALIZED (
             SELECT k.* FROM kept k
@@ -292,10 +274,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION composed_candles(text, text, timestamptz, timestamptz, text)
+COMMENT ON FUNCTION composed_candles(text, text, timestamptz, timestamptz, text, text[], tstzmultirange)
     IS 'candles of 4h and 1d made from those of 1h, of 1w and 1mn made from those of 1d, and stored ones where there are no shorter ones; since and until (excluded) are starts of candles';
 
-CREATE FUNCTION built_days(symbol text, since timestamptz, until timestamptz)
+CREATE FUNCTION built_days(symbol text, since timestamptz, until timestamptz, stored text[], changed tstzmultirange)
 RETURNS TABLE (
     "timestamp" timestamptz,
     open_price numeric,
@@ -316,15 +298,15 @@ BEGIN
         )
         SELECT f.* FROM final f
         UNION ALL
-        SELECT b.* FROM fx.composed_candles(symbol, '1d', since, until, 'new_york') b
+        SELECT b.* FROM fx.composed_candles(symbol, '1d', since, until, 'new_york', stored, changed) b
          WHERE NOT EXISTS (SELECT FROM final f WHERE f.timestamp = b.timestamp);
 END
 $$;
 
-COMMENT ON FUNCTION built_days(text, timestamptz, timestamptz)
+COMMENT ON FUNCTION built_days(text, timestamptz, timestamptz, text[], tstzmultirange)
     IS 'candles of 1d made from those of 1h, and those roll-ups whose source has expired';
 
-CREATE FUNCTION day_candles(symbol text, since timestamptz, until timestamptz, alignment text)
+CREATE FUNCTION day_candles(symbol text, since timestamptz, until timestamptz, alignment text, stored text[], changed tstzmultirange)
 RETURNS TABLE (
     "timestamp" timestamptz,
     open_price numeric,
@@ -338,15 +320,12 @@ STABLE
 PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    changed tstzmultirange;
 BEGIN
     IF alignment = 'utc' THEN
-        RETURN QUERY SELECT * FROM fx.composed_candles(symbol, '1d', since, until, 'utc');
+        RETURN QUERY SELECT * FROM fx.composed_candles(symbol, '1d', since, until, 'utc', stored, changed);
         RETURN;
     END IF;
 
-    changed := fx.changed_days(symbol, since, until);
     RETURN QUERY
         SELECT r.timestamp, r.open_price, r.high_price, r.low_price, r.close_price,
                r.volume, r.source::text
@@ -356,10 +335,10 @@ BEGIN
            AND NOT r.timestamp <@ changed;
     RETURN QUERY
         SELECT b.*
-          FROM unnest(changed) AS c (days),
-               LATERAL fx.built_days(symbol, lower(c.days), upper(c.days)) AS b;
+          FROM unnest(changed * tstzmultirange(tstzrange(since, until))) AS c (days),
+               LATERAL fx.built_days(symbol, lower(c.days), upper(c.days), stored, changed) AS b;
 END
 $$;
 
-COMMENT ON FUNCTION day_candles(text, timestamptz, timestamptz, text)
+COMMENT ON FUNCTION day_candles(text, timestamptz, timestamptz, text, text[], tstzmultirange)
     IS 'candles of 1d from since to until (excluded, starts of days): roll-ups, and the FX days that have changed from shorter candles; of UTC days always from shorter ones';

@@ -22,6 +22,8 @@ LANGUAGE plpgsql
 STABLE
 PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
+-- the planner takes these functions for large, and compiling costs more than they do
+SET jit = off
 AS $$
 DECLARE
     stored_symbol text := fx.resolve_symbol(symbol_read);
@@ -29,6 +31,7 @@ DECLARE
     -- starts of the candles that hold the first and follow the last moment
     first_start timestamptz;
     last_end timestamptz;
+    state record;
 BEGIN
     IF symbol_read IS NULL OR timeframe_read IS NULL OR fill IS NULL OR alignment IS NULL THEN
         RAISE EXCEPTION 'argument "%" must not be null',
@@ -56,32 +59,38 @@ BEGIN
             SELECT stored_symbol, timeframe_read, f.*
               FROM fx.filled_candles(stored_symbol, timeframe_read, since, until, fill, alignment) f
              ORDER BY 3;
-    ELSIF rank <= 3 THEN
+        RETURN;
+    END IF;
+
+    state := fx.candle_state(stored_symbol);
+    IF rank <= 3 THEN
         RETURN QUERY
             SELECT stored_symbol, timeframe_read, b.timestamp, b.open_price, b.high_price,
                    b.low_price, b.close_price, b.volume, false
-              FROM fx.built_candles(stored_symbol, timeframe_read, first_start, last_end) b
+              FROM fx.built_candles(stored_symbol, timeframe_read, first_start, last_end, state.stored) b
              WHERE b.timestamp >= read_candles.since
              ORDER BY 3;
     ELSIF rank = 4 THEN
         RETURN QUERY
             SELECT stored_symbol, timeframe_read, h.timestamp, h.open_price, h.high_price,
                    h.low_price, h.close_price, h.volume, false
-              FROM fx.hour_candles(stored_symbol, first_start, last_end) h
+              FROM fx.hour_candles(stored_symbol, first_start, last_end, state.stored, state.changed) h
              WHERE h.timestamp >= read_candles.since
              ORDER BY 3;
     ELSIF rank = 6 THEN
         RETURN QUERY
             SELECT stored_symbol, timeframe_read, d.timestamp, d.open_price, d.high_price,
                    d.low_price, d.close_price, d.volume, false
-              FROM fx.day_candles(stored_symbol, first_start, last_end, alignment) d
+              FROM fx.day_candles(stored_symbol, first_start, last_end, alignment, state.stored,
+                             state.changed) d
              WHERE d.timestamp >= read_candles.since AND d.timestamp < read_candles.until
              ORDER BY 3;
     ELSE
         RETURN QUERY
             SELECT stored_symbol, timeframe_read, c.timestamp, c.open_price, c.high_price,
                    c.low_price, c.close_price, c.volume, false
-              FROM fx.composed_candles(stored_symbol, timeframe_read, first_start, last_end, alignment) c
+              FROM fx.composed_candles(stored_symbol, timeframe_read, first_start, last_end, alignment,
+                                  state.stored, state.changed) c
              WHERE c.timestamp >= read_candles.since AND c.timestamp < read_candles.until
              ORDER BY 3;
     END IF;
@@ -193,47 +202,3 @@ $$;
 
 COMMENT ON FUNCTION filled_candles(text, text, timestamptz, timestamptz, text, text)
     IS 'candles with those that are missing in open market hours, for fx.candles';
-
-CREATE FUNCTION last_candle_time(symbol text, timeframe text, before timestamptz DEFAULT 'infinity')
-RETURNS timestamptz
-LANGUAGE plpgsql
-STABLE
-PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    newest timestamptz;
-    found_at timestamptz;
-    item text;
-BEGIN
-    FOREACH item IN ARRAY fx.stored_timeframes(symbol) LOOP
-        IF fx.timeframe_rank(item) <= fx.timeframe_rank(last_candle_time.timeframe) THEN
-            SELECT m.timestamp INTO found_at
-              FROM fx.market_data m
-             WHERE m.symbol = last_candle_time.symbol AND m.timeframe = item
-               AND m.timestamp < before
-             ORDER BY m.timestamp DESC
-             LIMIT 1;
-            newest := greatest(newest, found_at);
-        END IF;
-    END LOOP;
-    -- what its rows have expired of is known by its roll-ups
-    IF EXISTS (SELECT FROM fx.candle_horizons) THEN
-        FOREACH item IN ARRAY '{1h,1d}'::text[] LOOP
-            IF fx.timeframe_rank(item) <= fx.timeframe_rank(last_candle_time.timeframe) THEN
-                SELECT r.timestamp INTO found_at
-                  FROM fx.candle_rollups r
-                 WHERE r.symbol = last_candle_time.symbol AND r.timeframe = item
-                   AND r.timestamp < before
-                 ORDER BY r.timestamp DESC
-                 LIMIT 1;
-                newest := greatest(newest, found_at);
-            END IF;
-        END LOOP;
-    END IF;
-    RETURN newest;
-END
-$$;
-
-COMMENT ON FUNCTION last_candle_time(text, text, timestamptz)
-    IS 'timestamp of the newest stored candle of up to a timeframe that begins before a time; NULL where there is none';

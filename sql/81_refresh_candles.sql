@@ -11,7 +11,8 @@ AS $$
 DECLARE
     item record;
 BEGIN
-    FOR item IN SELECT * FROM fx.changed_candle_partitions() LOOP
+    -- what is gone first: it may be there again under its name
+    FOR item IN SELECT * FROM fx.changed_candle_partitions() p ORDER BY p.identity NULLS FIRST LOOP
         INSERT INTO fx.candle_changes (symbol, timeframe, day)
         SELECT DISTINCT m.symbol, m.timeframe, fx.fx_day(m.timestamp)
           FROM fx.market_data m
@@ -37,14 +38,14 @@ COMMENT ON FUNCTION note_changed_partitions()
 
 -- Make the roll-ups of whole FX days of a symbol what they should be; rows
 -- that are right already are not written.
-CREATE FUNCTION refresh_rollups(symbol text, since timestamptz, until timestamptz)
+CREATE FUNCTION refresh_rollups(symbol text, since timestamptz, until timestamptz, stored text[])
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     WITH built AS MATERIALIZED (
-        SELECT * FROM fx.built_hours(symbol, since, until)
+        SELECT * FROM fx.built_hours(symbol, since, until, stored)
     ), gone AS (
         DELETE FROM fx.candle_rollups r
          WHERE r.symbol = refresh_rollups.symbol AND r.timeframe = '1h'
@@ -64,7 +65,7 @@ BEGIN
              excluded.volume, excluded.source);
 
     WITH built AS MATERIALIZED (
-        SELECT * FROM fx.built_days(symbol, since, until)
+        SELECT * FROM fx.built_days(symbol, since, until, stored, '{}')
     ), gone AS (
         DELETE FROM fx.candle_rollups r
          WHERE r.symbol = refresh_rollups.symbol AND r.timeframe = '1d'
@@ -85,9 +86,9 @@ BEGIN
 END
 $$;
 
-REVOKE ALL ON FUNCTION refresh_rollups(text, timestamptz, timestamptz) FROM PUBLIC;
+REVOKE ALL ON FUNCTION refresh_rollups(text, timestamptz, timestamptz, text[]) FROM PUBLIC;
 
-COMMENT ON FUNCTION refresh_rollups(text, timestamptz, timestamptz)
+COMMENT ON FUNCTION refresh_rollups(text, timestamptz, timestamptz, text[])
     IS 'makes the rows of fx.candle_rollups of a symbol anew for FX days from since to until (excluded, starts of days), for fx.refresh_candles';
 
 -- One at a time.  The notes are taken first and the candles read by a later
@@ -98,10 +99,12 @@ RETURNS bigint
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $$
 DECLARE
     item record;
     days tstzrange;
+    stored text[];
     refreshed bigint := 0;
 BEGIN
     IF max_days < 1 THEN
@@ -135,8 +138,9 @@ BEGIN
         SELECT item.symbol, unnest(item.timeframes)
         ON CONFLICT DO NOTHING;
 
+        stored := (fx.candle_state(item.symbol)).stored;
         FOREACH days IN ARRAY ARRAY(SELECT unnest(item.changed)) LOOP
-            PERFORM fx.refresh_rollups(item.symbol, lower(days), upper(days));
+            PERFORM fx.refresh_rollups(item.symbol, lower(days), upper(days), stored);
         END LOOP;
         refreshed := refreshed + item.day_count;
     END LOOP;

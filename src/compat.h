@@ -53,4 +53,13 @@
 	_bt_search(index, key, buffer, access, snapshot)
 #endif
 
+/* 18 took the argument run_once from PortalRun() */
+#if PG_VERSION_NUM >= 180000
+#define fx_portal_run(portal, count, top_level, dest, alt_dest, qc) \
+	PortalRun(portal, count, top_level, dest, alt_dest, qc)
+#else
+#define fx_portal_run(portal, count, top_level, dest, alt_dest, qc) \
+	PortalRun(portal, count, top_level, true, dest, alt_dest, qc)
+#endif
+
 #endif							/* FX_COMPAT_H */

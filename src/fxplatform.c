@@ -15,6 +15,7 @@
 
 #include "compat.h"
 #include "fxplatform.h"
+#include "worker.h"
 
 FX_MODULE_MAGIC;
 
@@ -50,6 +51,8 @@ _PG_init(void)
 							PGC_SUSET,
 							GUC_UNIT_S,
 							NULL, NULL, NULL);
+
+	fx_define_worker_settings();
 
 	MarkGUCPrefixReserved("fxplatform");
 }

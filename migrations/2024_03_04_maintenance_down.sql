@@ -1,0 +1,2 @@
+DROP VIEW IF EXISTS partition_health;
+DROP TABLE maintenance_runs, retention_policies;

@@ -1,0 +1,390 @@
+
+-- maintenance
+--
+-- fx.maintain() and the background worker (src/worker.c) run the same steps.
+-- Only the way a partition is detached differs: the procedure does it plainly,
+-- under lock_timeout; for the worker it marks the partition, and the worker
+-- runs DETACH ... CONCURRENTLY, which neither a function nor a procedure may.
+--
+-- The mark is the comment of the partition.  It tells, after whatever crash,
+-- that a table that is no longer attached was to be dropped, and where it
+-- belongs if it has to go back.
+
+CREATE FUNCTION marked_partitions()
+RETURNS TABLE (parent text, partition text, since timestamptz, until timestamptz,
+               attached boolean, detaching boolean)
+LANGUAGE plpgsql
+STABLE
+PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+        SELECT p.name, c.relname::text,
+               substring(d.description FROM ' from (.*) to ')::timestamptz,
+               substring(d.description FROM ' to (.*)$')::timestamptz,
+               i.inhrelid IS NOT NULL, coalesce(i.inhdetachpending, false)
+          FROM unnest(ARRAY['market_data', 'quotes']) p (name)
+          JOIN pg_class t ON t.oid = to_regclass('fx.' || p.name)
+          JOIN pg_class c ON c.relnamespace = t.relnamespace AND c.relkind = 'r'
+          LEFT JOIN pg_inherits i ON i.inhrelid = c.oid AND i.inhparent = t.oid
+          LEFT JOIN pg_description d
+            ON d.classoid = 'pg_class'::regclass AND d.objoid = c.oid AND d.objsubid = 0
+           AND d.description ~ format('^fxplatform: expired partition of %s from [-+:0-9 ]+ to [-+:0-9 ]+$', p.name)
+         WHERE d.description IS NOT NULL OR i.inhdetachpending
+         ORDER BY c.relname;
+END
+$$;
+
+COMMENT ON FUNCTION marked_partitions()
+    IS 'partitions of fx.market_data and fx.quotes on their way out: marked as expired (with the bounds in the mark), attached still or no longer, or in the middle of a concurrent detach';
+
+-- A detach that is pending because somebody is running it right now is left to
+-- him.  A mark says: drop this once it is detached.  One that the worker did
+-- not come to use must not outlive its round, or a partition that somebody
+-- detaches by hand to keep it would go.
+CREATE FUNCTION detach_statements(interrupted boolean)
+RETURNS TABLE (partition text, statement text)
+LANGUAGE plpgsql
+STABLE
+PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+        SELECT m.partition,
+               CASE
+                   WHEN NOT m.attached
+                   THEN format('SELECT fx.drop_detached_partition(%L, %L, %L)', m.parent, m.partition, NOT interrupted)
+                   WHEN m.detaching
+                   THEN format('ALTER TABLE fx.%I DETACH PARTITION fx.%I FINALIZE', m.parent, m.partition)
+                   WHEN interrupted THEN format('COMMENT ON TABLE fx.%I IS NULL', m.partition)
+                   WHEN (SELECT p.partdefid = 0 FROM pg_partitioned_table p
+                          WHERE p.partrelid = to_regclass('fx.' || m.parent))
+                   THEN format('ALTER TABLE fx.%I DETACH PARTITION fx.%I CONCURRENTLY', m.parent, m.partition)
+                   -- refused where there is a default partition
+                   ELSE format('ALTER TABLE fx.%I DETACH PARTITION fx.%I', m.parent, m.partition)
+               END
+          FROM fx.marked_partitions() m
+         WHERE CASE
+                   WHEN m.detaching
+                   THEN NOT EXISTS (SELECT FROM pg_stat_activity a
+                                     WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()
+                                       AND a.state = 'active' AND a.query ~* 'detach\s+partition')
+                   ELSE interrupted OR NOT m.attached
+                        OR fx.partition_expired(m.parent, format('fx.%I', m.partition)::regclass, m.until)
+               END;
+END
+$$;
+
+COMMENT ON FUNCTION detach_statements(boolean)
+    IS 'what is to be done next with each of fx.marked_partitions: the statement that detaches it, finishes an interrupted detach, or drops it; interrupted takes the mark from those that are whole, instead of detaching them';
+
+CREATE FUNCTION mark_partition(parent text, partition text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET datestyle = 'ISO'
+SET timezone = 'UTC'
+AS $$
+DECLARE
+    part record;
+BEGIN
+    SELECT b.* INTO STRICT part
+      FROM fx.partition_bounds(format('fx.%I', parent)::regclass) b
+     WHERE b.partition = format('fx.%I', mark_partition.partition)::regclass;
+    IF NOT fx.partition_expired(parent, part.partition, part.upper) THEN
+        RAISE EXCEPTION 'partition "%" holds rows that have not expired', partition
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    EXECUTE format('COMMENT ON TABLE %s IS %L', part.partition,
+        format('fxplatform: expired partition of %s from %s to %s', parent, part.lower, part.upper));
+END
+$$;
+
+REVOKE ALL ON FUNCTION mark_partition(text, text) FROM PUBLIC;
+
+COMMENT ON FUNCTION mark_partition(text, text)
+    IS 'marks a partition for the background worker to detach and drop; errors: P0002 no such partition, 55000 it holds rows that have not expired';
+
+-- Rows may have come in until the detach was visible to everybody.
+CREATE FUNCTION drop_detached_partition(parent text, partition text, by_worker boolean)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET datestyle = 'ISO'
+SET timezone = 'UTC'
+AS $$
+DECLARE
+    relation CONSTANT regclass := format('fx.%I', partition);
+    item record;
+BEGIN
+    SELECT m.* INTO item
+      FROM fx.marked_partitions() m
+     WHERE m.parent = drop_detached_partition.parent
+       AND m.partition = drop_detached_partition.partition AND NOT m.attached;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'table "%" is not an expired partition', partition
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+
+    EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', relation);
+    IF fx.partition_expired(parent, relation, item.until) THEN
+        EXECUTE format('DROP TABLE %s', relation);
+        RETURN;
+    END IF;
+
+    EXECUTE format('COMMENT ON TABLE %s IS NULL', relation);
+    EXECUTE format('ALTER TABLE fx.%I ATTACH PARTITION %s FOR VALUES FROM (%L) TO (%L)',
+        parent, relation, item.since, item.until);
+    PERFORM fx.record_maintenance('retention', clock_timestamp(), 'skipped',
+        format('%s holds rows that have not expired and is attached again', relation), NULL, by_worker);
+END
+$$;
+
+REVOKE ALL ON FUNCTION drop_detached_partition(text, text, boolean) FROM PUBLIC;
+
+COMMENT ON FUNCTION drop_detached_partition(text, text, boolean)
+    IS 'drops a table that was marked as expired and is detached, or attaches it again when it holds rows that have not expired, and records that; error 55000 no such table';
+
+-- runs and their record
+
+CREATE FUNCTION record_maintenance(step text, started_at timestamptz, outcome text, detail text,
+                                   rows bigint, worker boolean)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO fx.maintenance_runs (step, started_at, outcome, detail, rows, worker)
+    VALUES (record_maintenance.step, record_maintenance.started_at, record_maintenance.outcome,
+            left(record_maintenance.detail, 1000), record_maintenance.rows, record_maintenance.worker);
+END
+$$;
+
+REVOKE ALL ON FUNCTION record_maintenance(text, timestamptz, text, text, bigint, boolean) FROM PUBLIC;
+
+COMMENT ON FUNCTION record_maintenance(text, timestamptz, text, text, bigint, boolean)
+    IS 'adds a row to fx.maintenance_runs, finished now by the clock';
+
+CREATE FUNCTION begin_maintenance(by_worker boolean)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(hashtextextended('fx.maintain', 0)) THEN
+        PERFORM fx.record_maintenance('maintenance', clock_timestamp(), 'skipped',
+            'maintenance of this database is running already', NULL, by_worker);
+        RAISE NOTICE 'maintenance of this database is running already, skipping';
+        RETURN false;
+    END IF;
+    PERFORM fx.limit_lock_timeout();
+    RETURN true;
+END
+$$;
+
+REVOKE ALL ON FUNCTION begin_maintenance(boolean) FROM PUBLIC;
+
+COMMENT ON FUNCTION begin_maintenance(boolean)
+    IS 'begins a transaction of fx.maintain: false, and a run that was skipped, when another session is at it';
+
+-- An error is recorded and does not stop the steps that follow, so every one is
+-- caught here, with its SQLSTATE.  A cancelled query is no error of the step:
+-- WHEN OTHERS lets it through.
+CREATE FUNCTION run_maintenance_step(step text, by_worker boolean, detail text DEFAULT NULL,
+                                     statement text DEFAULT NULL)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    started_at CONSTANT timestamptz := clock_timestamp();
+    this_month CONSTANT timestamp := date_trunc('month', now() AT TIME ZONE 'UTC');
+    done bigint;
+BEGIN
+    BEGIN
+        CASE step
+            WHEN 'market_data partitions' THEN
+                done := fx.create_market_data_partitions(this_month::date, (this_month + interval '4 months')::date);
+            WHEN 'quotes partitions' THEN
+                done := fx.create_quote_partitions(this_month::date, (this_month + interval '4 months')::date);
+            WHEN 'rollups' THEN
+                done := fx.refresh_candles(max_days => 500);
+            WHEN 'cleanup' THEN
+                DELETE FROM fx.maintenance_runs r
+                 WHERE r.started_at < now() - interval '7 days'
+                   AND (r.started_at < now() - interval '90 days' OR (r.outcome = 'ok' AND r.rows = 0));
+                GET DIAGNOSTICS done = ROW_COUNT;
+            ELSE
+                EXECUTE statement;
+                -- a mark is only half of it, and one taken away none
+                done := CASE WHEN statement ~ '^(SELECT fx.mark_partition|COMMENT)' THEN 0 ELSE 1 END;
+        END CASE;
+    EXCEPTION WHEN OTHERS THEN
+        PERFORM fx.record_maintenance(step, started_at, 'failed',
+            concat_ws(': ', detail, SQLSTATE, SQLERRM), NULL, by_worker);
+        RETURN NULL;
+    END;
+
+    PERFORM fx.record_maintenance(step, started_at, 'ok', detail, done, by_worker);
+    RETURN done;
+END
+$$;
+
+REVOKE ALL ON FUNCTION run_maintenance_step(text, boolean, text, text) FROM PUBLIC;
+
+COMMENT ON FUNCTION run_maintenance_step(text, boolean, text, text)
+    IS 'runs one step of maintenance (a statement where the name of the step does not say what to do), records it in fx.maintenance_runs, and returns its rows, NULL when it failed';
+
+CREATE FUNCTION start_retention(by_worker boolean)
+RETURNS TABLE ("table" text, timeframe text, partition text, before timestamptz, statement text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET datestyle = 'ISO'
+SET timezone = 'UTC'
+AS $$
+DECLARE
+    started_at CONSTANT timestamptz := clock_timestamp();
+    planned bigint := 0;
+    item record;
+BEGIN
+    BEGIN
+        FOR item IN SELECT * FROM fx.prepare_retention() LOOP
+            planned := planned + 1;
+            "table" := item."table";
+            timeframe := item.timeframe;
+            partition := item.partition;
+            before := item.before;
+            statement := NULL;
+            IF item.action = 'drop partition' THEN
+                statement := CASE WHEN by_worker
+                    THEN format('SELECT fx.mark_partition(%L, %L)', "table", partition)
+                    ELSE format('SELECT fx.drop_expired_partition(%L, %L, %L)', "table", partition, before)
+                END;
+            END IF;
+            RETURN NEXT;
+        END LOOP;
+    EXCEPTION WHEN OTHERS THEN
+        PERFORM fx.record_maintenance('retention', started_at, 'failed',
+            concat_ws(': ', SQLSTATE, SQLERRM), NULL, by_worker);
+        RETURN;
+    END;
+
+    IF planned = 0 THEN
+        PERFORM fx.record_maintenance('retention', started_at, 'ok', 'nothing has expired', 0, by_worker);
+    END IF;
+END
+$$;
+
+REVOKE ALL ON FUNCTION start_retention(boolean) FROM PUBLIC;
+
+COMMENT ON FUNCTION start_retention(boolean)
+    IS 'fx.prepare_retention for fx.maintain: the statement for a partition to drop, none where rows are to be deleted; a failure is recorded and nothing is removed';
+
+CREATE FUNCTION run_expire_batch("table" text, timeframe text, partition text, before timestamptz,
+                                 place jsonb, by_worker boolean)
+RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    started_at CONSTANT timestamptz := coalesce((place ->> 'started_at')::timestamptz, clock_timestamp());
+    detail CONSTANT text := concat_ws(' ', 'delete', timeframe, 'from', coalesce(partition, "table"));
+    total bigint := coalesce((place ->> 'total')::bigint, 0);
+    gone bigint;
+    next_place jsonb;
+BEGIN
+    BEGIN
+        SELECT b.removed, b.next_place INTO gone, next_place
+          FROM fx.expire_batch("table", timeframe, partition, before, place) b;
+    EXCEPTION WHEN OTHERS THEN
+        PERFORM fx.record_maintenance('retention', started_at, 'failed',
+            concat_ws(': ', detail, SQLSTATE, SQLERRM), total, by_worker);
+        RETURN NULL;
+    END;
+
+    total := total + gone;
+    IF next_place IS NULL THEN
+        PERFORM fx.record_maintenance('retention', started_at, 'ok', detail, total, by_worker);
+    END IF;
+    RETURN next_place || jsonb_build_object('started_at', started_at, 'total', total);
+END
+$$;
+
+REVOKE ALL ON FUNCTION run_expire_batch(text, text, text, timestamptz, jsonb, boolean) FROM PUBLIC;
+
+COMMENT ON FUNCTION run_expire_batch(text, text, text, timestamptz, jsonb, boolean)
+    IS 'fx.expire_batch for fx.maintain: returns the place of the next batch, with what was deleted so far, or NULL when the item is done or has failed, which it records';
+
+-- A procedure that commits cannot have a search_path of its own.  It sets one
+-- for each transaction, before it names a function, a type or an operator that
+-- is not qualified; at the commit the caller's is back, whatever happens.  The
+-- lock is one of the transaction too, so a cancelled call leaves none behind.
+CREATE PROCEDURE maintain(by_worker boolean DEFAULT false)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    item pg_catalog.record;
+    step pg_catalog.text;
+    place pg_catalog.jsonb;
+    rounds integer;
+    done bigint;
+BEGIN
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    IF NOT fx.begin_maintenance(by_worker) THEN
+        RETURN;
+    END IF;
+
+    -- what an interrupted round left
+    FOR item IN SELECT * FROM fx.detach_statements(interrupted => true) LOOP
+        PERFORM fx.run_maintenance_step('finalize', by_worker, item.statement, item.statement);
+        COMMIT;
+        PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+        IF NOT fx.begin_maintenance(by_worker) THEN
+            RETURN;
+        END IF;
+    END LOOP;
+
+    FOREACH step IN ARRAY ARRAY['market_data partitions', 'quotes partitions', 'rollups'] LOOP
+        rounds := 0;
+        LOOP
+            done := fx.run_maintenance_step(step, by_worker);
+            COMMIT;
+            PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+            IF NOT fx.begin_maintenance(by_worker) THEN
+                RETURN;
+            END IF;
+            -- Writers may make days dirty as fast as this: others have a turn too.
+            rounds := rounds + 1;
+            EXIT WHEN step <> 'rollups' OR done IS NULL OR done = 0 OR rounds = 100;
+        END LOOP;
+    END LOOP;
+
+    FOR item IN SELECT * FROM fx.start_retention(by_worker) LOOP
+        place := '{}';
+        LOOP
+            IF item.statement IS NOT NULL THEN
+                PERFORM fx.run_maintenance_step('retention', by_worker, item.statement, item.statement);
+                place := NULL;
+            ELSE
+                place := fx.run_expire_batch(item."table", item.timeframe, item.partition,
+                                             item.before, place, by_worker);
+            END IF;
+            COMMIT;
+            PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+            IF NOT fx.begin_maintenance(by_worker) THEN
+                RETURN;
+            END IF;
+            EXIT WHEN place IS NULL;
+        END LOOP;
+    END LOOP;
+
+    PERFORM fx.run_maintenance_step('cleanup', by_worker);
+END
+$$;
+
+REVOKE ALL ON PROCEDURE maintain(boolean) FROM PUBLIC;
+
+COMMENT ON PROCEDURE maintain(boolean)
+    IS 'all of maintenance, for the owner: finishes interrupted detaches, makes the partitions of this month and the next three, refreshes roll-ups, applies retention, and records each step in fx.maintenance_runs; a step that fails does not stop the others. It commits in between and cannot run in a transaction block. When another session is at it, it says so and returns. by_worker leaves partitions to drop marked for the background worker';

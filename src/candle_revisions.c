@@ -1,0 +1,196 @@
+/*-------------------------------------------------------------------------
+ *
+ * candle_revisions.c
+ *	  The trigger that keeps the versions of corrected candles
+ *
+ * The version that an update replaced becomes a row of
+ * fx.market_data_revisions.  It is inserted with the rights of that table's
+ * owner, as foreign keys do it: whoever corrects candles need not be able to
+ * write, and so to forge, what they were before.  An error on the way needs no
+ * clean-up, because the abort restores the user.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "compat.h"
+
+#define TRIGGER_NAME		"keep_candle_revision"
+
+/* The columns that are kept, in the order of the insertion's parameters */
+static const struct
+{
+	const char *name;
+	Oid			type;			/* as the parameter is declared */
+	Oid			also;			/* what the column may be besides */
+}			kept[] = {
+	{"symbol", TEXTOID, VARCHAROID},
+	{"timeframe", TEXTOID, VARCHAROID},
+	{"timestamp", TIMESTAMPTZOID, TIMESTAMPTZOID},
+	{"open_price", NUMERICOID, NUMERICOID},
+	{"high_price", NUMERICOID, NUMERICOID},
+	{"low_price", NUMERICOID, NUMERICOID},
+	{"close_price", NUMERICOID, NUMERICOID},
+	{"volume", INT8OID, INT8OID},
+	{"created_at", TIMESTAMPTZOID, TIMESTAMPTZOID}
+};
+
+/* Where the columns are, for the relation seen last */
+static struct
+{
+	Oid			relid;
+	AttrNumber	attnums[lengthof(kept)];
+}			columns;
+
+PG_FUNCTION_INFO_V1(fx_keep_candle_revision);
+
+static void find_columns(Relation rel);
+static Oid	revisions_owner(void);
+static void insert_revision(Datum *values, const char *nulls);
+static void relcache_callback(Datum arg, Oid relid);
+
+/*
+ * keep_candle_revision() returns trigger
+ *
+ * To be fired after update for each row, on a table with the columns of
+ * fx.market_data.
+ */
+Datum
+fx_keep_candle_revision(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+	Datum		values[lengthof(kept)];
+	char		nulls[lengthof(kept)];
+	Oid			save_userid;
+	int			save_sec_context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				errmsg("function \"%s\" was not called by trigger manager", TRIGGER_NAME));
+
+	if (!TRIGGER_FIRED_AFTER(trigdata->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) ||
+		!TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
+		ereport(ERROR,
+				errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				errmsg("function \"%s\" must be fired AFTER UPDATE FOR EACH ROW", TRIGGER_NAME));
+
+	if (unlikely(columns.relid != RelationGetRelid(trigdata->tg_relation)))
+		find_columns(trigdata->tg_relation);
+
+	for (int i = 0; i < lengthof(kept); i++)
+	{
+		bool		isnull;
+
+		values[i] = slot_getattr(trigdata->tg_trigslot, columns.attnums[i], &isnull);
+		nulls[i] = isnull ? 'n' : ' ';
+	}
+
+	GetUserIdAndSecContext(&save_userid, &save_sec_context);
+	SetUserIdAndSecContext(revisions_owner(), save_sec_context | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_NOFORCE_RLS);
+	insert_revision(values, nulls);
+	SetUserIdAndSecContext(save_userid, save_sec_context);
+
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * Look up the columns of a partition: their numbers may differ from those of
+ * its parent.
+ */
+static void
+find_columns(Relation rel)
+{
+	static bool registered = false;
+	TupleDesc	tupdesc = RelationGetDescr(rel);
+
+	if (!registered)
+	{
+		CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
+		registered = true;
+	}
+
+	columns.relid = InvalidOid;
+	for (int i = 0; i < lengthof(kept); i++)
+	{
+		int			attnum = SPI_fnumber(tupdesc, kept[i].name);
+		Oid			type = attnum > 0 ? TupleDescAttr(tupdesc, attnum - 1)->atttypid : InvalidOid;
+
+		if (type != kept[i].type && type != kept[i].also)
+			ereport(ERROR,
+					errcode(ERRCODE_DATATYPE_MISMATCH),
+					errmsg("table \"%s\" has no column \"%s\" of type %s",
+						   RelationGetRelationName(rel), kept[i].name,
+						   kept[i].type == TEXTOID ? "character varying" :
+						   kept[i].type == TIMESTAMPTZOID ? "timestamp with time zone" :
+						   kept[i].type == INT8OID ? "bigint" : "numeric"));
+		columns.attnums[i] = attnum;
+	}
+	columns.relid = RelationGetRelid(rel);
+}
+
+static Oid
+revisions_owner(void)
+{
+	Oid			table = get_relname_relid("market_data_revisions", get_namespace_oid("fx", false));
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				errcode(ERRCODE_UNDEFINED_TABLE),
+				errmsg("relation \"%s\" does not exist", "fx.market_data_revisions"),
+				errhint("SELECT * FROM fx.migrate() creates it."));
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+static void
+insert_revision(Datum *values, const char *nulls)
+{
+	static SPIPlanPtr insert_plan = NULL;
+
+	SPI_connect();
+	if (insert_plan == NULL)
+	{
+		Oid			types[lengthof(kept)];
+		SPIPlanPtr	plan;
+
+		for (int i = 0; i < lengthof(kept); i++)
+			types[i] = kept[i].type;
+		plan = SPI_prepare("INSERT INTO fx.market_data_revisions"
+						   " (symbol, timeframe, \"timestamp\", open_price, high_price,"
+						   " low_price, close_price, volume, created_at, replaced_by)"
+						   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, fx.current_user_id())",
+						   lengthof(types), types);
+		if (plan == NULL)
+			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+		SPI_keepplan(plan);
+		insert_plan = plan;
+	}
+
+	if (SPI_execute_plan(insert_plan, values, nulls, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not keep a revision of a candle");
+	SPI_finish();
+}
+
+static void
+relcache_callback(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid || relid == columns.relid)
+		columns.relid = InvalidOid;
+}

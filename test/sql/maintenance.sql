@@ -1,0 +1,143 @@
+--
+-- fx.maintain() does every step, records it, and stops at none that fails
+--
+\set SHOW_CONTEXT never
+SET timezone = 'UTC';
+CREATE FUNCTION pg_temp.m(n integer) RETURNS timestamptz LANGUAGE sql AS
+    $$SELECT date_trunc('month', now(), 'UTC') + n * interval '1 month'$$;
+CREATE PROCEDURE pg_temp.run(statement text) LANGUAGE plpgsql AS $$BEGIN EXECUTE statement; END$$;
+CREATE TEMPORARY VIEW runs AS
+    SELECT id, step, outcome, regexp_replace(regexp_replace(detail, '\d{4}_\d\d', 'YYYY_MM', 'g'), '\d{4}-\d\d-\d\d', 'YYYY-MM-DD', 'g') AS detail, rows, worker
+      FROM fx.maintenance_runs;
+
+-- nothing to do
+CALL fx.maintain();
+SELECT step, outcome, detail, rows, worker FROM runs ORDER BY id;
+SELECT bool_and(finished_at >= started_at) AS durations FROM fx.maintenance_runs;
+SELECT "table", months_ahead, last_run > now() - interval '1 hour' AS recent, last_outcome, last_error FROM fx.partition_health ORDER BY 1;
+TRUNCATE fx.maintenance_runs;
+
+-- all of it to do: a month is missing ahead, days are dirty, months have expired
+SELECT fx.create_market_data_partitions(pg_temp.m(-6)::date, pg_temp.m(1)::date) > 0 AS made;
+INSERT INTO fx.market_data (symbol, timeframe, timestamp, open_price, high_price, low_price, close_price, volume)
+SELECT s, f, pg_temp.m(n) + d * interval '1 day' + interval '12 hours', 1.1, 1.2, 1.0, 1.15, d
+  FROM unnest(ARRAY['EURUSD', 'USDJPY']) s, (VALUES ('1m', -6), ('1h', -4)) v (f, since), generate_series(since, -1) n, generate_series(1, 20) d;
+INSERT INTO fx.retention_policies VALUES ('market_data', '1m', now() - (pg_temp.m(-3) + interval '3 days'));
+CALL pg_temp.run(format('DROP TABLE fx.market_data_%s', to_char(pg_temp.m(3) AT TIME ZONE 'UTC', 'YYYY_MM')));
+SELECT months_ahead, next_missing = pg_temp.m(3)::date AS next, rows_outside_policy FROM fx.partition_health WHERE "table" = 'market_data';
+CALL fx.maintain();
+SELECT step, outcome, detail, rows FROM runs ORDER BY id;
+SELECT months_ahead, rows_outside_policy, last_outcome FROM fx.partition_health WHERE "table" = 'market_data';
+SELECT count(*) FROM fx.market_data WHERE timeframe = '1m' AND timestamp < pg_temp.m(-3);
+SELECT timeframe, count(*) FROM fx.candle_rollups GROUP BY 1 ORDER BY 1;
+TRUNCATE fx.maintenance_runs;
+
+-- a step that fails is recorded with its SQLSTATE, and the others run
+CALL pg_temp.run(format('DROP TABLE fx.market_data_%s; CREATE TABLE fx.market_data_%1$s ()', to_char(pg_temp.m(3) AT TIME ZONE 'UTC', 'YYYY_MM')));
+CREATE FUNCTION pg_temp.refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'no roll-up today' USING ERRCODE = 'XX999'; END$$;
+CREATE TRIGGER refuse BEFORE DELETE ON fx.candle_changes EXECUTE FUNCTION pg_temp.refuse();
+INSERT INTO fx.market_data (symbol, timeframe, timestamp, open_price, high_price, low_price, close_price)
+VALUES ('EURUSD', '1m', pg_temp.m(-4) + interval '12 hours 1 minute', 1, 1, 1, 1);
+CALL fx.maintain();
+SELECT step, outcome, detail, rows FROM runs ORDER BY id;
+SELECT last_outcome, last_error FROM fx.partition_health WHERE "table" = 'quotes';
+-- and nothing was removed that is in no roll-up
+SELECT count(*) FROM fx.market_data WHERE timeframe = '1m' AND timestamp < pg_temp.m(-3);
+DROP TRIGGER refuse ON fx.candle_changes;
+CALL pg_temp.run(format('DROP TABLE fx.market_data_%s', to_char(pg_temp.m(3) AT TIME ZONE 'UTC', 'YYYY_MM')));
+CALL fx.maintain();
+SELECT count(*) FROM fx.market_data WHERE timeframe = '1m' AND timestamp < pg_temp.m(-3);
+SELECT last_outcome, last_error IS NOT NULL AS last_error FROM fx.partition_health WHERE "table" = 'quotes';
+TRUNCATE fx.maintenance_runs;
+
+-- a statement of retention that fails
+CREATE FUNCTION pg_temp.old() RETURNS text LANGUAGE sql AS $$SELECT 'market_data_' || to_char(pg_temp.m(-8) AT TIME ZONE 'UTC', 'YYYY_MM')$$;
+SELECT fx.create_market_data_partitions(pg_temp.m(-8)::date, pg_temp.m(-7)::date);
+INSERT INTO fx.market_data (symbol, timeframe, timestamp, open_price, high_price, low_price, close_price) VALUES ('EURUSD', '1m', pg_temp.m(-8), 1, 1, 1, 1);
+CALL pg_temp.run(format('CREATE VIEW public.in_the_way AS SELECT * FROM fx.%I', pg_temp.old()));
+CALL fx.maintain();
+SELECT step, outcome, detail, rows FROM runs WHERE step = 'retention' ORDER BY id;
+DROP VIEW public.in_the_way;
+TRUNCATE fx.maintenance_runs;
+
+-- What the worker's detach leaves when it is interrupted: a mark alone is taken
+-- away, a marked table that is detached is dropped, and attached again when it
+-- holds what has not expired.
+SELECT fx.mark_partition('market_data', pg_temp.old());
+SELECT obj_description(('fx.' || pg_temp.old())::regclass) LIKE 'fxplatform: expired partition of market_data from % to %' AS marked;
+SELECT regexp_replace(statement, '\d{4}_\d\d', 'YYYY_MM', 'g') FROM fx.detach_statements(false);
+UPDATE fx.retention_policies SET keep = '2 years';
+SELECT count(*) FROM fx.detach_statements(false);
+SELECT regexp_replace(statement, '\d{4}_\d\d', 'YYYY_MM', 'g') FROM fx.detach_statements(true);
+CALL fx.maintain();
+SELECT obj_description(('fx.' || pg_temp.old())::regclass) IS NULL AS no_mark;
+SELECT step, outcome, detail, rows FROM runs WHERE step IN ('finalize', 'retention') ORDER BY id;
+TRUNCATE fx.maintenance_runs;
+UPDATE fx.retention_policies SET keep = now() - (pg_temp.m(-3) + interval '3 days');
+SELECT fx.mark_partition('market_data', pg_temp.old());
+CALL pg_temp.run(format('ALTER TABLE fx.market_data DETACH PARTITION fx.%I', pg_temp.old()));
+SELECT regexp_replace(statement, '\d{4}_\d\d', 'YYYY_MM', 'g') FROM fx.detach_statements(false);
+CALL pg_temp.run(format('UPDATE fx.%I SET timeframe = %L', pg_temp.old(), '1h'));
+CALL fx.maintain();
+SELECT step, outcome, regexp_replace(detail, '\d{4}_\d\d', 'YYYY_MM', 'g') AS detail, rows FROM runs WHERE step IN ('finalize', 'retention') ORDER BY id;
+SELECT timeframe, tableoid::regclass::text = 'fx.' || pg_temp.old() AS back FROM fx.market_data WHERE timestamp = pg_temp.m(-8);
+UPDATE fx.market_data SET timeframe = '1m' WHERE timestamp = pg_temp.m(-8);
+SELECT fx.mark_partition('market_data', pg_temp.old());
+CALL pg_temp.run(format('ALTER TABLE fx.market_data DETACH PARTITION fx.%I', pg_temp.old()));
+TRUNCATE fx.maintenance_runs;
+CALL fx.maintain();
+SELECT to_regclass('fx.' || pg_temp.old()) IS NULL AS dropped;
+SELECT step, outcome, detail, rows FROM runs WHERE step IN ('finalize', 'retention') ORDER BY id;
+TRUNCATE fx.maintenance_runs;
+\set VERBOSITY sqlstate
+SELECT fx.drop_detached_partition('market_data', 'users', false);
+SELECT fx.mark_partition('market_data', 'users');
+SELECT fx.mark_partition('market_data', 'market_data_' || to_char(pg_temp.m(-1) AT TIME ZONE 'UTC', 'YYYY_MM'));
+\set VERBOSITY default
+
+-- runs in which nothing was to do are kept a week, the others 90 days
+INSERT INTO fx.maintenance_runs (step, started_at, outcome, rows) SELECT 'rollups', now() - d * interval '1 day', o, r
+  FROM unnest(ARRAY[1, 6, 8, 89, 91]) d, (VALUES ('ok', 0), ('ok', 1), ('failed', NULL)) v (o, r);
+CALL fx.maintain();
+SELECT (now()::date - started_at::date) AS days, outcome, rows FROM fx.maintenance_runs WHERE started_at < now() - interval '12 hours' ORDER BY 1, 2, 3;
+SELECT outcome, rows FROM fx.maintenance_runs WHERE step = 'cleanup';
+TRUNCATE fx.maintenance_runs;
+
+-- whatever the caller's path finds first
+CREATE SCHEMA hostile;
+SET search_path = hostile, pg_catalog, public;
+CREATE FUNCTION hostile.planted(integer, integer) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN RAISE WARNING 'planted'; RETURN pg_catalog.int4eq($1, $2); END$$;
+CREATE OPERATOR hostile.= (LEFTARG = integer, RIGHTARG = integer, FUNCTION = hostile.planted);
+CREATE FUNCTION hostile.planted(bigint, integer) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN RAISE WARNING 'planted'; RETURN true; END$$;
+CREATE OPERATOR hostile.= (LEFTARG = bigint, RIGHTARG = integer, FUNCTION = hostile.planted);
+CREATE FUNCTION hostile.planted(text, text) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN RAISE WARNING 'planted'; RETURN true; END$$;
+CREATE OPERATOR hostile.<> (LEFTARG = text, RIGHTARG = text, FUNCTION = hostile.planted);
+CREATE FUNCTION hostile.set_config(text, text, boolean) RETURNS text LANGUAGE plpgsql AS $$BEGIN RAISE WARNING 'planted'; RETURN ''; END$$;
+CREATE DOMAIN hostile.text AS integer;
+CREATE DOMAIN hostile.jsonb AS integer;
+\c -
+SET search_path = hostile, pg_catalog, public;
+CALL fx.maintain();
+SHOW search_path;
+RESET search_path;
+SELECT step, outcome FROM fx.maintenance_runs ORDER BY id;
+TRUNCATE fx.maintenance_runs;
+SET client_min_messages = warning;
+DROP SCHEMA hostile CASCADE;
+RESET client_min_messages;
+
+-- not in a transaction block, and for the owner
+BEGIN;
+CALL fx.maintain();
+ROLLBACK;
+SET ROLE fx_app;
+CALL fx.maintain();
+RESET ROLE;
+DELETE FROM fx.retention_policies;
+TRUNCATE fx.market_data, fx.candle_rollups, fx.candle_changes, fx.candle_horizons, fx.candle_series, fx.maintenance_runs;
+DO $$
+BEGIN
+    EXECUTE (SELECT format('DROP TABLE %s', string_agg(partition::text, ', ')) FROM fx.partition_bounds('fx.market_data')
+              WHERE upper < date_trunc('month', now(), 'UTC'));
+END
+$$;
