@@ -98,7 +98,7 @@ END
 $$;
 
 COMMENT ON FUNCTION candle_gaps(text, text, timestamptz, timestamptz, text)
-    IS 'runs of candles of a symbol that fx.candles does not have although the market was open, among those that begin from since to until (excluded) and have ended by now: start of the first, end of the last, how many; a run goes on over weekends and holidays; errors: 22004 NULL, 22023 infinite time, unknown timeframe or alignment, 22008 out of range';
+    IS 'runs of candles of a symbol that fx.candles does not have although the market was open, among those that begin from since to until (excluded) and have ended by now: start of the first, end of the last, how many; a run goes on over weekends and holidays; an until of infinity is the present; errors: 22004 NULL, 22023 since is infinite, unknown timeframe or alignment, 22008 out of range';
 
 -- A file whose clock is off has candles on Sunday morning or Friday night.
 CREATE FUNCTION off_market_candles(

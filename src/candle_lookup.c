@@ -200,6 +200,11 @@ fx_lookup_begin(void)
 	PartitionKey key;
 	PartitionDesc desc;
 
+	/*
+	 * Partitions come and go under the lock that the transaction may have
+	 * already, with which table_open() does not ask for news.
+	 */
+	AcceptInvalidationMessages();
 	lookup->table = table_open(table, AccessShareLock);
 	lookup->snapshot = GetActiveSnapshot();
 

@@ -35,7 +35,6 @@ PG_FUNCTION_INFO_V1(fx_open_market_time);
 PG_FUNCTION_INFO_V1(fx_expected_candles);
 
 static inline bool is_weekday(DateADT day);
-static TimestampTz get_finite(TimestampTz at, const char *name);
 
 /*
  * is_market_open(at timestamptz) returns boolean
@@ -43,7 +42,7 @@ static TimestampTz get_finite(TimestampTz at, const char *name);
 Datum
 fx_is_market_open(PG_FUNCTION_ARGS)
 {
-	TimestampTz at = get_finite(PG_GETARG_TIMESTAMPTZ(0), "at");
+	TimestampTz at = fx_check_market_time(PG_GETARG_TIMESTAMPTZ(0), "at");
 	DateADT		day = fx_day_of(at);
 	FxHolidays	holidays;
 
@@ -59,8 +58,8 @@ fx_is_market_open(PG_FUNCTION_ARGS)
 Datum
 fx_open_market_time(PG_FUNCTION_ARGS)
 {
-	TimestampTz since = get_finite(PG_GETARG_TIMESTAMPTZ(0), "since");
-	TimestampTz until = get_finite(PG_GETARG_TIMESTAMPTZ(1), "until");
+	TimestampTz since = fx_check_market_time(PG_GETARG_TIMESTAMPTZ(0), "since");
+	TimestampTz until = fx_check_market_time(PG_GETARG_TIMESTAMPTZ(1), "until");
 	Interval   *result = (Interval *) palloc0(sizeof(Interval));
 	FxHolidays	holidays;
 
@@ -81,8 +80,8 @@ Datum
 fx_expected_candles(PG_FUNCTION_ARGS)
 {
 	FxTimeframe timeframe = fx_timeframe_get(PG_GETARG_VARLENA_PP(0));
-	TimestampTz since = get_finite(PG_GETARG_TIMESTAMPTZ(1), "since");
-	TimestampTz until = get_finite(PG_GETARG_TIMESTAMPTZ(2), "until");
+	TimestampTz since = fx_check_market_time(PG_GETARG_TIMESTAMPTZ(1), "since");
+	TimestampTz until = fx_check_market_time(PG_GETARG_TIMESTAMPTZ(2), "until");
 	bool		utc = fx_alignment_is_utc(PG_GETARG_VARLENA_PP(3));
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	FxHolidays	holidays;
@@ -250,20 +249,37 @@ fx_next_open_span(TimestampTz at, TimestampTz until, const FxHolidays *holidays,
 }
 
 /*
- * 2000-01-01, the day zero, was a Saturday.
+ * The earliest time from which the market was open for no more than usecs
+ * until another.  The holidays are those from the day earliest on, where the
+ * walk ends.
  */
-static inline bool
-is_weekday(DateADT day)
+TimestampTz
+fx_open_since(TimestampTz until, int64 usecs, const FxHolidays *holidays, DateADT earliest)
 {
-	return (day % 7 + 7) % 7 >= 2;
+	DateADT		day = fx_day_of(until);
+	TimestampTz end = until;
+
+	for (; day >= earliest; day--)
+	{
+		TimestampTz start = fx_day_start(day);
+
+		if (fx_day_is_open(day, holidays))
+		{
+			if (end - start > usecs)
+				return end - usecs;
+			usecs -= end - start;
+		}
+		end = start;
+	}
+	return end;
 }
 
 /*
  * A finite time, away from the ends of what a timestamp can hold by enough
  * for the arithmetic of days.
  */
-static TimestampTz
-get_finite(TimestampTz at, const char *name)
+TimestampTz
+fx_check_market_time(TimestampTz at, const char *name)
 {
 	if (TIMESTAMP_NOT_FINITE(at))
 		ereport(ERROR,
@@ -274,4 +290,13 @@ get_finite(TimestampTz at, const char *name)
 				errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				errmsg("argument \"%s\" is out of range", name));
 	return at;
+}
+
+/*
+ * 2000-01-01, the day zero, was a Saturday.
+ */
+static inline bool
+is_weekday(DateADT day)
+{
+	return (day % 7 + 7) % 7 >= 2;
 }
