@@ -11,5 +11,7 @@ $$;
 CREATE OR REPLACE TRIGGER note_market_data_change
     AFTER INSERT OR UPDATE OR DELETE ON market_data
     FOR EACH ROW EXECUTE FUNCTION note_candle_change();
+-- Also for what logical replication applies.
+ALTER TABLE market_data ENABLE ALWAYS TRIGGER note_market_data_change;
 
 SELECT know_empty_partitions();

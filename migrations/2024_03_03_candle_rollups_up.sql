@@ -62,3 +62,9 @@ COMMENT ON COLUMN candle_partitions.identity IS 'Table, file and attachment; dif
 -- functions with the owner's rights.
 GRANT SELECT ON candle_rollups, candle_changes, candle_series, candle_horizons, candle_partitions
     TO fx_app, fx_user, fx_reporting;
+
+-- Days are reckoned with for all candles, so that a time near the ends of the
+-- calendar would stop them all.  Before 1900 New York was not a whole number of
+-- hours from UTC.
+ALTER TABLE market_data ADD CONSTRAINT chk_market_data_time
+    CHECK (timestamp >= '1900-01-01 00:00:00+00' AND timestamp < '9999-12-01 00:00:00+00');

@@ -32,6 +32,11 @@ BEGIN
        OR EXISTS (SELECT FROM fx.candle_changes c WHERE c.symbol = resolve_symbol.symbol) THEN
         RETURN resolve_symbol.symbol;
     END IF;
+    -- rows of a partition attached as a whole are known to nobody yet
+    IF EXISTS (SELECT FROM fx.changed_candle_partitions())
+       AND EXISTS (SELECT FROM fx.market_data m WHERE m.symbol = resolve_symbol.symbol) THEN
+        RETURN resolve_symbol.symbol;
+    END IF;
     RETURN coalesce(fx.instrument_symbol(resolve_symbol.symbol), resolve_symbol.symbol);
 END
 $$;

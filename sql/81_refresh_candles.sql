@@ -2,15 +2,19 @@
 -- keeping roll-ups up to date
 
 -- A month whose partition is another one now: all its days have changed, those
--- of candles that are there and those of roll-ups without any.
+-- of candles that are there and those of roll-ups without any.  One that this
+-- transaction has changed can be changed again unnoticed, and stays unknown.
 CREATE FUNCTION note_changed_partitions()
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    uncommitted CONSTANT text[] := ARRAY(SELECT * FROM fx.uncommitted_candle_partitions());
     item record;
 BEGIN
+    DELETE FROM fx.candle_partitions p WHERE p.partition_name = ANY (uncommitted);
+
     -- what is gone first: it may be there again under its name
     FOR item IN SELECT * FROM fx.changed_candle_partitions() p ORDER BY p.identity NULLS FIRST LOOP
         INSERT INTO fx.candle_changes (symbol, timeframe, day)
@@ -22,10 +26,13 @@ BEGIN
           FROM fx.candle_rollups r
          WHERE r.timestamp >= item.since AND r.timestamp < item.until;
 
-        DELETE FROM fx.candle_partitions p WHERE p.partition_name = item.partition_name;
-        IF item.identity IS NOT NULL THEN
+        IF item.identity IS NULL THEN
+            DELETE FROM fx.candle_partitions p WHERE p.partition_name = item.partition_name;
+        ELSIF item.partition_name <> ALL (uncommitted) THEN
             INSERT INTO fx.candle_partitions (partition_name, identity, since, until)
-            VALUES (item.partition_name, item.identity, item.since, item.until);
+            VALUES (item.partition_name, item.identity, item.since, item.until)
+            ON CONFLICT ON CONSTRAINT candle_partitions_pkey DO UPDATE
+                SET (identity, since, until) = (excluded.identity, excluded.since, excluded.until);
         END IF;
     END LOOP;
 END
@@ -103,7 +110,7 @@ SET jit = off
 AS $$
 DECLARE
     item record;
-    days tstzrange;
+    range tstzrange;
     stored text[];
     refreshed bigint := 0;
 BEGIN
@@ -118,8 +125,9 @@ BEGIN
 
     FOR item IN
         WITH chosen AS (
-            SELECT DISTINCT c.symbol, c.day FROM fx.candle_changes c
-             ORDER BY 1, 2
+            SELECT c.symbol, c.day FROM fx.candle_changes c
+             GROUP BY c.symbol, c.day
+             ORDER BY min(c.id)
              LIMIT max_days
         ), taken AS (
             DELETE FROM fx.candle_changes c
@@ -128,7 +136,7 @@ BEGIN
             RETURNING c.symbol, c.timeframe, c.day
         )
         SELECT t.symbol, array_agg(DISTINCT t.timeframe) AS timeframes,
-               count(DISTINCT t.day) AS day_count,
+               count(DISTINCT t.day) AS day_count, array_agg(DISTINCT t.day) AS days,
                range_agg(tstzrange(fx.fx_day_start(t.day), fx.fx_day_start(t.day + 1))) AS changed
           FROM taken t
          GROUP BY t.symbol
@@ -139,10 +147,17 @@ BEGIN
         ON CONFLICT DO NOTHING;
 
         stored := (fx.candle_state(item.symbol)).stored;
-        FOREACH days IN ARRAY ARRAY(SELECT unnest(item.changed)) LOOP
-            PERFORM fx.refresh_rollups(item.symbol, lower(days), upper(days), stored);
-        END LOOP;
-        refreshed := refreshed + item.day_count;
+        BEGIN
+            FOREACH range IN ARRAY ARRAY(SELECT unnest(item.changed)) LOOP
+                PERFORM fx.refresh_rollups(item.symbol, lower(range), upper(range), stored);
+            END LOOP;
+            refreshed := refreshed + item.day_count;
+        EXCEPTION WHEN numeric_value_out_of_range THEN
+            -- volumes that no candle can hold must not keep all others back
+            RAISE WARNING 'could not refresh candles of "%": %', item.symbol, SQLERRM;
+            INSERT INTO fx.candle_changes (symbol, timeframe, day)
+            SELECT item.symbol, frame, day FROM unnest(item.timeframes) AS frame, unnest(item.days) AS day;
+        END;
     END LOOP;
 
     RETURN refreshed;
@@ -153,4 +168,4 @@ REVOKE ALL ON FUNCTION refresh_candles(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION refresh_candles(integer) TO fx_app;
 
 COMMENT ON FUNCTION refresh_candles(integer)
-    IS 'makes the roll-ups of fx.candle_rollups anew for the FX days whose candles have changed, at most max_days of them (NULL: all), and returns for how many days of a symbol it did; 0 when nothing had changed. Concurrent calls wait for one another, writers and readers of candles do not; reads are right without it, and faster after it. Errors: 22023 max_days below 1';
+    IS 'makes the roll-ups of fx.candle_rollups anew for the FX days whose candles have changed, at most max_days of them (NULL: all), and returns for how many days of a symbol it did; 0 when nothing had changed. Concurrent calls wait for one another, writers and readers of candles do not; reads are right without it, and faster after it. Where the volumes of a candle are out of range it warns and leaves the symbol''s days noted. Errors: 22023 max_days below 1';

@@ -94,6 +94,7 @@ static SPIPlanPtr insert_plan = NULL;
 
 PG_FUNCTION_INFO_V1(fx_note_candle_change);
 PG_FUNCTION_INFO_V1(fx_forget_noted_changes);
+PG_FUNCTION_INFO_V1(fx_written_by_this_transaction);
 
 static void find_columns(Relation rel);
 static AttrNumber find_column(TupleDesc tupdesc, Relation rel, const char *name, bool is_time);
@@ -149,6 +150,15 @@ fx_forget_noted_changes(PG_FUNCTION_ARGS)
 {
 	forget_all();
 	PG_RETURN_VOID();
+}
+
+/*
+ * written_by_this_transaction(version xid) returns boolean
+ */
+Datum
+fx_written_by_this_transaction(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(TransactionIdIsCurrentTransactionId(PG_GETARG_TRANSACTIONID(0)));
 }
 
 /*

@@ -137,7 +137,7 @@ SET ROLE fx_app;
 CALL fx.maintain();
 RESET ROLE;
 DELETE FROM fx.retention_policies;
-TRUNCATE fx.market_data, fx.candle_rollups, fx.candle_changes, fx.candle_horizons, fx.candle_series, fx.maintenance_runs;
+TRUNCATE fx.market_data, fx.market_data_revisions, fx.candle_rollups, fx.candle_changes, fx.candle_horizons, fx.candle_series, fx.maintenance_runs;
 DO $$
 BEGIN
     EXECUTE (SELECT format('DROP TABLE %s', string_agg(partition::text, ', ')) FROM fx.partition_bounds('fx.market_data')
