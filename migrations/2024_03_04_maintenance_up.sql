@@ -6,10 +6,10 @@ CREATE TABLE retention_policies (
     timeframe TEXT,
     keep INTERVAL NOT NULL,
     CONSTRAINT chk_retention_policies_table
-        CHECK (regexp_replace("table", '^fx\.', '')
+        CHECK (regexp_replace("table", '^fx[.]', '')
                IN ('market_data', 'quotes', 'candle_rollups', 'market_data_revisions')),
     CONSTRAINT chk_retention_policies_timeframe
-        CHECK (CASE regexp_replace("table", '^fx\.', '')
+        CHECK (CASE regexp_replace("table", '^fx[.]', '')
                    WHEN 'market_data' THEN timeframe IS NOT NULL AND timeframe
                        IN ('1m', '5m', '15m', '30m', '1h', '4h', '1d', '1w', '1mn')
                    WHEN 'candle_rollups' THEN timeframe IS NOT NULL AND timeframe IN ('1h', '1d')
@@ -20,7 +20,7 @@ CREATE TABLE retention_policies (
 
 -- 'fx.market_data' and 'market_data' are one table, and no timeframe is one too
 CREATE UNIQUE INDEX idx_retention_policies_unique
-    ON retention_policies (regexp_replace("table", '^fx\.', ''), coalesce(timeframe, ''));
+    ON retention_policies (regexp_replace("table", '^fx[.]', ''), coalesce(timeframe, ''));
 
 COMMENT ON TABLE retention_policies IS 'How long rows of time series are kept; what has no row here stays for ever';
 COMMENT ON COLUMN retention_policies."table" IS 'market_data, quotes, candle_rollups or market_data_revisions, with or without "fx."';

@@ -19,6 +19,7 @@ PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    frames CONSTANT text[] := '{1m,5m,15m,30m,1h,4h,1d,1w,1mn}';
     whole tstzmultirange;
 BEGIN
     SELECT range_agg(tstzrange(p.since, p.until)) INTO whole
@@ -30,7 +31,7 @@ BEGIN
 
     IF whole IS NOT NULL THEN
         -- rows of a partition attached as a whole are known to nobody yet
-        stored := '{1m,5m,15m,30m,1h,4h,1d,1w,1mn}';
+        stored := frames;
     ELSE
         stored := ARRAY(
             SELECT t.timeframe
@@ -39,7 +40,8 @@ BEGIN
                     UNION
                     SELECT c.timeframe::text FROM fx.candle_changes c
                      WHERE c.symbol = candle_state.symbol) AS t
-             ORDER BY fx.timeframe_rank(t.timeframe));
+             WHERE t.timeframe = ANY (frames)
+             ORDER BY array_position(frames, t.timeframe));
     END IF;
 END
 $$;

@@ -137,7 +137,7 @@ BEGIN
     SELECT jsonb_object_agg(p.timeframe, p.keep), min(p.keep)
       INTO policies, shortest
       FROM fx.retention_policies p
-     WHERE regexp_replace(p."table", '^fx\.', '') = 'market_data';
+     WHERE regexp_replace(p."table", '^fx[.]', '') = 'market_data';
 
     FOR part IN
         SELECT b.* FROM fx.partition_bounds('fx.market_data') b
@@ -199,7 +199,7 @@ BEGIN
     FOR part IN
         SELECT b.*, p.keep
           FROM fx.retention_policies p, fx.partition_bounds('fx.quotes') b
-         WHERE regexp_replace(p."table", '^fx\.', '') = 'quotes' AND NOT b.detaching
+         WHERE regexp_replace(p."table", '^fx[.]', '') = 'quotes' AND NOT b.detaching
            AND b.lower IS NOT NULL AND b.upper IS NOT NULL
          ORDER BY b.lower DESC
     LOOP
@@ -225,7 +225,7 @@ BEGIN
         SELECT s.timeframe, s.oldest,
                fx.fx_day_start(fx.fx_day(fx.retention_cutoff(p.keep, s.newest))) AS cutoff
           FROM fx.retention_policies p, fx.timeframe_spans('fx.candle_rollups') s
-         WHERE regexp_replace(p."table", '^fx\.', '') = 'candle_rollups'
+         WHERE regexp_replace(p."table", '^fx[.]', '') = 'candle_rollups'
            AND p.timeframe = s.timeframe
          ORDER BY fx.timeframe_rank(s.timeframe)
     LOOP
@@ -242,7 +242,7 @@ BEGIN
     -- Revisions are numbered in the order of their time, or nearly so.
     FOR item IN
         SELECT fx.fx_day_start(fx.fx_day(now() - p.keep)) AS cutoff FROM fx.retention_policies p
-         WHERE regexp_replace(p."table", '^fx\.', '') = 'market_data_revisions'
+         WHERE regexp_replace(p."table", '^fx[.]', '') = 'market_data_revisions'
     LOOP
         IF (SELECT r.replaced_at FROM fx.market_data_revisions r ORDER BY r.id LIMIT 1) < item.cutoff THEN
             "table" := 'market_data_revisions';
@@ -339,11 +339,11 @@ BEGIN
         RETURN NOT EXISTS (
             SELECT FROM fx.timeframe_spans(relation) s
              WHERE NOT EXISTS (SELECT FROM fx.retention_policies p
-                                WHERE regexp_replace(p."table", '^fx\.', '') = parent
+                                WHERE regexp_replace(p."table", '^fx[.]', '') = parent
                                   AND p.timeframe = s.timeframe AND now() - p.keep >= upper));
     END IF;
     RETURN EXISTS (SELECT FROM fx.retention_policies p
-                    WHERE regexp_replace(p."table", '^fx\.', '') = parent
+                    WHERE regexp_replace(p."table", '^fx[.]', '') = parent
                       AND now() - p.keep >= upper);
 END
 $$;

@@ -70,7 +70,7 @@ BEGIN
                    WHEN m.detaching
                    THEN NOT EXISTS (SELECT FROM pg_stat_activity a
                                      WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()
-                                       AND a.state = 'active' AND a.query ~* 'detach\s+partition')
+                                       AND a.state = 'active' AND a.query ~* 'detach[[:space:]]+partition')
                    ELSE interrupted OR NOT m.attached
                         OR fx.partition_expired(m.parent, format('fx.%I', m.partition)::regclass, m.until)
                END;

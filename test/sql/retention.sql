@@ -4,6 +4,7 @@
 \set SHOW_CONTEXT never
 SET timezone = 'UTC';
 BEGIN;
+DELETE FROM fx.market_data_revisions;
 SET LOCAL search_path = fx, public;
 
 -- policies: one a table and timeframe
