@@ -72,3 +72,12 @@ SELECT * FROM fx.candle_gaps(NULL, '1h', now(), now());
 SELECT * FROM fx.candle_gaps('EURUSD', '1h', '-infinity', now());
 SELECT * FROM fx.candle_gaps('EURUSD', '3h', now(), now());
 RESET timezone;
+-- leave nothing to the tests that follow
+TRUNCATE fx.market_data, fx.market_data_revisions, fx.candle_rollups, fx.candle_changes, fx.candle_series, fx.holidays;
+DO $$
+BEGIN
+    EXECUTE (SELECT format('DROP TABLE %s', string_agg(partition::text, ', ')) FROM fx.partition_bounds('fx.market_data')
+              WHERE upper < date_trunc('month', now(), 'UTC'));
+END
+$$;
+SELECT fx.refresh_candles() >= 0 AS refreshed;

@@ -160,3 +160,12 @@ SELECT fx.rate('USD', 'EUR');
 ROLLBACK;
 SHOW fxplatform.max_rate_age;
 RESET timezone;
+-- leave nothing to the tests that follow
+TRUNCATE fx.market_data, fx.market_data_revisions, fx.candle_rollups, fx.candle_changes, fx.candle_series, fx.holidays;
+DO $$
+BEGIN
+    EXECUTE (SELECT format('DROP TABLE %s', string_agg(partition::text, ', ')) FROM fx.partition_bounds('fx.market_data')
+              WHERE upper < date_trunc('month', now(), 'UTC'));
+END
+$$;
+SELECT fx.refresh_candles() >= 0 AS refreshed;
