@@ -4,11 +4,14 @@
 CREATE OR REPLACE TRIGGER keep_candle_revision
     AFTER UPDATE ON market_data
     FOR EACH ROW WHEN (
-        ROW (OLD.symbol, OLD.timeframe, OLD.timestamp, OLD.open_price, OLD.high_price,
-         OLD.low_price, OLD.close_price, OLD.volume)
-        IS DISTINCT FROM
-        (NEW.symbol, NEW.timeframe, NEW.timestamp, NEW.open_price, NEW.high_price,
-         NEW.low_price, NEW.close_price, NEW.volume))
+        OLD.symbol IS DISTINCT FROM NEW.symbol
+        OR OLD.timeframe IS DISTINCT FROM NEW.timeframe
+        OR OLD.timestamp IS DISTINCT FROM NEW.timestamp
+        OR OLD.open_price IS DISTINCT FROM NEW.open_price
+        OR OLD.high_price IS DISTINCT FROM NEW.high_price
+        OR OLD.low_price IS DISTINCT FROM NEW.low_price
+        OR OLD.close_price IS DISTINCT FROM NEW.close_price
+        OR OLD.volume IS DISTINCT FROM NEW.volume)
     EXECUTE FUNCTION keep_candle_revision();
 
 -- last month, this one and three ahead

@@ -24,73 +24,16 @@ REVOKE ALL ON FUNCTION forget_noted_changes() FROM PUBLIC;
 COMMENT ON FUNCTION forget_noted_changes()
     IS 'makes this transaction note changes of candles again that it has noted before; called when the notes are taken away';
 
-CREATE FUNCTION written_by_this_transaction(version xid)
-RETURNS boolean
+CREATE FUNCTION candle_partition_states()
+RETURNS TABLE (partition_name text, identity text, partition oid, settled boolean)
 LANGUAGE C
 STABLE
-STRICT
-PARALLEL RESTRICTED
-AS 'MODULE_PATHNAME', 'fx_written_by_this_transaction';
-
-COMMENT ON FUNCTION written_by_this_transaction(xid)
-    IS 'whether a row whose xmin is given was written by this transaction or a part of it';
-
--- The identity of a partition is its table, its file, which TRUNCATE replaces,
--- and the row of the catalog that attached it; of one that is partitioned
--- again, those of all below it.  A transaction can truncate a file of its own in
--- place, so what is not committed yet must not be taken for known.
-CREATE FUNCTION candle_partition_states()
-RETURNS TABLE (partition_name text, identity text, partition oid)
-LANGUAGE plpgsql
-STABLE
 PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN QUERY
-        SELECT c.oid::regclass::text,
-               concat_ws('/', c.oid, c.relfilenode, i.xmin, i.ctid,
-                   CASE WHEN c.relkind = 'p' THEN (
-                       SELECT string_agg(concat_ws('/', b.oid, b.relfilenode, n.xmin, n.ctid), ' ' ORDER BY b.oid)
-                         FROM pg_partition_tree(c.oid) t
-                         JOIN pg_class b ON b.oid = t.relid
-                         JOIN pg_inherits n ON n.inhrelid = t.relid
-                        WHERE t.level > 0)
-                   END),
-               c.oid
-          FROM pg_inherits i
-          JOIN pg_class c ON c.oid = i.inhrelid
-         WHERE i.inhparent = to_regclass('fx.market_data') AND NOT i.inhdetachpending;
-END
-$$;
+ROWS 50
+AS 'MODULE_PATHNAME', 'fx_candle_partition_states';
 
 COMMENT ON FUNCTION candle_partition_states()
-    IS 'the attached partitions of fx.market_data: name with schema, quoted, identity as in fx.candle_partitions, table';
-
--- Volatile, because what this transaction wrote is asked for.
-CREATE FUNCTION uncommitted_candle_partitions()
-RETURNS SETOF text
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN QUERY
-        SELECT c.oid::regclass::text
-          FROM pg_inherits i
-          JOIN pg_class c ON c.oid = i.inhrelid
-         WHERE i.inhparent = to_regclass('fx.market_data')
-           AND EXISTS (SELECT FROM pg_partition_tree(c.oid) t
-                         JOIN pg_class b ON b.oid = t.relid
-                         JOIN pg_inherits n ON n.inhrelid = t.relid
-                        WHERE fx.written_by_this_transaction(b.xmin)
-                           OR fx.written_by_this_transaction(n.xmin));
-END
-$$;
-
-REVOKE ALL ON FUNCTION uncommitted_candle_partitions() FROM PUBLIC;
-
-COMMENT ON FUNCTION uncommitted_candle_partitions()
-    IS 'partitions of fx.market_data that this transaction made, attached, truncated or altered';
+    IS 'the attached partitions of fx.market_data as they are now: name with schema, quoted; what changes when the partition is truncated, detached or replaced; the table; and whether all that can happen to it from now on is noticed, which is not so for what this transaction made or truncated, for unlogged and for foreign tables';
 
 -- Bounds are widened to whole FX days, since a daily candle may lie on both
 -- sides.  A partition by something else than two times counts as all of time.

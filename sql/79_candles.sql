@@ -25,8 +25,8 @@ BEGIN
     SELECT range_agg(tstzrange(p.since, p.until)) INTO whole
       FROM fx.changed_candle_partitions() p;
     SELECT range_agg(tstzrange(fx.fx_day_start(c.day), fx.fx_day_start(c.day + 1))) INTO changed
-      FROM fx.candle_changes c
-     WHERE c.symbol = candle_state.symbol;
+      FROM (SELECT DISTINCT n.day FROM fx.candle_changes n
+             WHERE n.symbol = candle_state.symbol) AS c;
     changed := coalesce(changed, '{}') + coalesce(whole, '{}');
 
     IF whole IS NOT NULL THEN
@@ -167,6 +167,9 @@ BEGIN
                r.volume, r.source::text
           FROM fx.candle_rollups r
           JOIN fx.candle_horizons h ON h.timeframe = r.source AND r.timestamp < h.expired_before
+           -- a day that has not ended is made of hours, of which some are final
+           AND (r.timeframe = '1h' OR r.source IN ('4h', '1d')
+                OR fx.candle_end(r.timestamp, r.timeframe) <= h.expired_before)
          WHERE r.symbol = final_rollups.symbol AND r.timeframe = final_rollups.timeframe
            AND r.timestamp >= since AND r.timestamp < until;
 END

@@ -2,18 +2,19 @@
 -- keeping roll-ups up to date
 
 -- A month whose partition is another one now: all its days have changed, those
--- of candles that are there and those of roll-ups without any.  One that this
--- transaction has changed can be changed again unnoticed, and stays unknown.
+-- of candles that are there and those of roll-ups without any.  One of which a
+-- change might go unnoticed stays unknown.
 CREATE FUNCTION note_changed_partitions()
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    uncommitted CONSTANT text[] := ARRAY(SELECT * FROM fx.uncommitted_candle_partitions());
+    unsettled CONSTANT text[] := ARRAY(SELECT s.partition_name FROM fx.candle_partition_states() s
+                                        WHERE NOT s.settled);
     item record;
 BEGIN
-    DELETE FROM fx.candle_partitions p WHERE p.partition_name = ANY (uncommitted);
+    DELETE FROM fx.candle_partitions p WHERE p.partition_name = ANY (unsettled);
 
     -- what is gone first: it may be there again under its name
     FOR item IN SELECT * FROM fx.changed_candle_partitions() p ORDER BY p.identity NULLS FIRST LOOP
@@ -28,7 +29,7 @@ BEGIN
 
         IF item.identity IS NULL THEN
             DELETE FROM fx.candle_partitions p WHERE p.partition_name = item.partition_name;
-        ELSIF item.partition_name <> ALL (uncommitted) THEN
+        ELSIF item.partition_name <> ALL (unsettled) THEN
             INSERT INTO fx.candle_partitions (partition_name, identity, since, until)
             VALUES (item.partition_name, item.identity, item.since, item.until)
             ON CONFLICT ON CONSTRAINT candle_partitions_pkey DO UPDATE
@@ -168,4 +169,4 @@ REVOKE ALL ON FUNCTION refresh_candles(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION refresh_candles(integer) TO fx_app;
 
 COMMENT ON FUNCTION refresh_candles(integer)
-    IS 'makes the roll-ups of fx.candle_rollups anew for the FX days whose candles have changed, at most max_days of them (NULL: all), and returns for how many days of a symbol it did; 0 when nothing had changed. Concurrent calls wait for one another, writers and readers of candles do not; reads are right without it, and faster after it. Where the volumes of a candle are out of range it warns and leaves the symbol''s days noted. Errors: 22023 max_days below 1';
+    IS 'makes the roll-ups of fx.candle_rollups anew for the FX days whose candles have changed, at most max_days of them (NULL: all), and returns for how many days of a symbol it did; 0 when nothing had changed. Concurrent calls wait for one another, writers and readers of candles do not; reads are right without it, and faster after it. Where the volumes of a candle are out of range it warns, leaves the symbol''s days noted and does not count them. Errors: 22023 max_days below 1';

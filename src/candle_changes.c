@@ -24,6 +24,7 @@
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "lib/ilist.h"
 #include "miscadmin.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
@@ -60,6 +61,7 @@ typedef struct Note
 {
 	NoteKey		key;			/* hash key, must be first */
 	SubTransactionId subid;		/* who inserted the row */
+	dlist_node	node;			/* in the order of insertion */
 } Note;
 
 /* A candle's key, in the tuple's memory */
@@ -82,8 +84,8 @@ static struct
 /* What was noted in this transaction; NULL at its beginning */
 static HTAB *notes = NULL;
 
-/* No note belongs to a later subtransaction than this */
-static SubTransactionId newest_subid = InvalidSubTransactionId;
+/* The same, the newest last: those of a subtransaction lie together at the end */
+static dlist_head notes_in_order = DLIST_STATIC_INIT(notes_in_order);
 
 /* The note found last: its series, and the times of its day */
 static Series last_series;
@@ -94,7 +96,6 @@ static SPIPlanPtr insert_plan = NULL;
 
 PG_FUNCTION_INFO_V1(fx_note_candle_change);
 PG_FUNCTION_INFO_V1(fx_forget_noted_changes);
-PG_FUNCTION_INFO_V1(fx_written_by_this_transaction);
 
 static void find_columns(Relation rel);
 static AttrNumber find_column(TupleDesc tupdesc, Relation rel, const char *name, bool is_time);
@@ -150,15 +151,6 @@ fx_forget_noted_changes(PG_FUNCTION_ARGS)
 {
 	forget_all();
 	PG_RETURN_VOID();
-}
-
-/*
- * written_by_this_transaction(version xid) returns boolean
- */
-Datum
-fx_written_by_this_transaction(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(TransactionIdIsCurrentTransactionId(PG_GETARG_TRANSACTIONID(0)));
 }
 
 /*
@@ -273,7 +265,7 @@ note(const CandleKey *candle)
 		insert_note(candle, day);
 		entry = hash_search(notes, &key, HASH_ENTER, &found);
 		entry->subid = GetCurrentSubTransactionId();
-		newest_subid = Max(newest_subid, entry->subid);
+		dlist_push_tail(&notes_in_order, &entry->node);
 	}
 
 	last_series = key.series;
@@ -338,7 +330,7 @@ static void
 forget_all(void)
 {
 	notes = NULL;
-	newest_subid = InvalidSubTransactionId;
+	dlist_init(&notes_in_order);
 	last_until = DT_NOBEGIN;
 }
 
@@ -380,25 +372,43 @@ static void
 subxact_callback(SubXactEvent event, SubTransactionId subid,
 				 SubTransactionId parent_subid, void *arg)
 {
-	HASH_SEQ_STATUS status;
-	Note	   *entry;
+	dlist_node *node;
 
-	if (subid > newest_subid ||
-		(event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB))
+	if (dlist_is_empty(&notes_in_order))
 		return;
 
-	hash_seq_init(&status, notes);
-	while ((entry = hash_seq_search(&status)) != NULL)
+	switch (event)
 	{
-		if (entry->subid != subid)
-			continue;
-		if (event == SUBXACT_EVENT_COMMIT_SUB)
-			entry->subid = parent_subid;
-		else
-			hash_search(notes, &entry->key, HASH_REMOVE, NULL);
+		case SUBXACT_EVENT_COMMIT_SUB:
+			for (node = dlist_tail_node(&notes_in_order);;
+				 node = dlist_prev_node(&notes_in_order, node))
+			{
+				Note	   *entry = dlist_container(Note, node, node);
+
+				if (entry->subid != subid)
+					break;
+				entry->subid = parent_subid;
+				if (!dlist_has_prev(&notes_in_order, node))
+					break;
+			}
+			break;
+
+		case SUBXACT_EVENT_ABORT_SUB:
+			while (!dlist_is_empty(&notes_in_order))
+			{
+				Note	   *entry = dlist_tail_element(Note, node, &notes_in_order);
+
+				if (entry->subid != subid)
+					break;
+				dlist_delete(&entry->node);
+				hash_search(notes, &entry->key, HASH_REMOVE, NULL);
+			}
+			last_until = DT_NOBEGIN;
+			break;
+
+		default:
+			break;
 	}
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		last_until = DT_NOBEGIN;
 }
 
 static void
