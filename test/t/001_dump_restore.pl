@@ -90,8 +90,14 @@ is($node->safe_psql('caught_up', q{SELECT state, count(*) FROM fx.migration_stat
 is($node->safe_psql('caught_up', 'SELECT count(*) FROM fx.migrate()'), '12', 'and catches up');
 is($node->safe_psql('caught_up', 'SELECT count(*), sum(profit) FROM fx.trades'), $rows, 'with its rows');
 is($node->safe_psql('caught_up', 'SELECT count(*) FROM fx.trades WHERE is_backtest'), '10', 'trades of backtests are marked');
-is(attached($node, 'caught_up') =~ s/market_data_\d{4}_\d{2}\S*//gr eq attached($node, 'copy_psql') =~ s/market_data_\d{4}_\d{2}\S*//gr =~ s/^.*my_desk.*\n//mgr,
-	1, 'triggers, policies and indexes are those of a new installation');
+# whatever partitions there are
+sub shape
+{
+	my %seen;
+
+	return join "\n", grep { !$seen{$_}++ } split /\n/, $_[0] =~ s/(market_data|quotes)_\d{4}_\d{2}\S*//gr =~ s/^.*my_desk.*\n//mgr;
+}
+is(shape(attached($node, 'caught_up')), shape(attached($node, 'copy_psql')), 'triggers, policies and indexes are those of a new installation');
 
 $node->stop;
 done_testing();
