@@ -113,6 +113,9 @@ END
 $$;
 
 \ir trades.sql
+\ir candles.sql
+\ir rates.sql
+\ir ingest.sql
 
 \echo
 \echo '==> medians; "of floor": our time over the floor''s (lower is better); "plain SQL": its time over this one (higher is better)'

@@ -137,8 +137,7 @@ BEGIN
             RETURNING c.symbol, c.timeframe, c.day
         )
         SELECT t.symbol, array_agg(DISTINCT t.timeframe) AS timeframes,
-               count(DISTINCT t.day) AS day_count, array_agg(DISTINCT t.day) AS days,
-               range_agg(tstzrange(fx.fx_day_start(t.day), fx.fx_day_start(t.day + 1))) AS changed
+               array_agg(DISTINCT t.day) AS days
           FROM taken t
          GROUP BY t.symbol
          ORDER BY t.symbol COLLATE "C"
@@ -149,10 +148,17 @@ BEGIN
 
         stored := (fx.candle_state(item.symbol)).stored;
         BEGIN
-            FOREACH range IN ARRAY ARRAY(SELECT unnest(item.changed)) LOOP
+            -- the weeks of a long load are one range, though weekends have not changed
+            FOREACH range IN ARRAY ARRAY(
+                SELECT tstzrange(fx.fx_day_start(min(i.day)), fx.fx_day_start(max(i.day) + 1))
+                  FROM (SELECT g.day, count(*) FILTER (WHERE g.gap > 4) OVER (ORDER BY g.day) AS island
+                          FROM (SELECT d.day, d.day - lag(d.day) OVER (ORDER BY d.day) AS gap
+                                  FROM unnest(item.days) AS d (day)) AS g) AS i
+                 GROUP BY i.island)
+            LOOP
                 PERFORM fx.refresh_rollups(item.symbol, lower(range), upper(range), stored);
             END LOOP;
-            refreshed := refreshed + item.day_count;
+            refreshed := refreshed + cardinality(item.days);
         EXCEPTION WHEN numeric_value_out_of_range THEN
             -- volumes that no candle can hold must not keep all others back
             RAISE WARNING 'could not refresh candles of "%": %', item.symbol, SQLERRM;

@@ -229,6 +229,12 @@ BEGIN
            AND p.timeframe = s.timeframe
          ORDER BY fx.timeframe_rank(s.timeframe)
     LOOP
+        -- one that is not final would be missed: it is not made again until its day changes
+        SELECT least(item.cutoff, min(coalesce(h.expired_before, '-infinity'))) INTO longest
+          FROM (SELECT DISTINCT r.source FROM fx.candle_rollups r
+                 WHERE r.timeframe = item.timeframe AND r.timestamp < item.cutoff) AS r
+          LEFT JOIN fx.candle_horizons h ON h.timeframe = r.source;
+        item.cutoff := fx.fx_day_start(fx.fx_day(longest));
         IF item.oldest < item.cutoff THEN
             "table" := 'candle_rollups';
             timeframe := item.timeframe;
