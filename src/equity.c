@@ -41,8 +41,7 @@ typedef struct PointHead
 	uint32		header;
 	JEntry		keys[POINT_PAIRS];
 	JEntry		values[POINT_PAIRS];
-	char		key_text[sizeof(POINT_KEYS) - 1];
-	char		gap;			/* aligns the first value */
+	char		key_text[sizeof(POINT_KEYS)];	/* its zero aligns the first value */
 } PointHead;
 
 static const PointHead point_head = {
@@ -327,8 +326,8 @@ curve_point(CurveWriter *writer, const EquityState *state, const TimestampTz *cl
 	memcpy(head, &point_head, sizeof(PointHead));
 	p += sizeof(PointHead);
 
-	/* the gap after the keys belongs to the first number */
-	value = (char *) &head->gap;
+	/* the zero after the keys belongs to the first number */
+	value = &head->key_text[sizeof(POINT_KEYS) - 1];
 	p += fx_fixed_write_numeric(state->equity, true, p);
 	head->values[0] = JENTRY_ISNUMERIC | (uint32) (p - value);
 

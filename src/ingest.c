@@ -102,8 +102,8 @@ static const char *const queries[] = {
 	" SELECT r.reason, ($2)[r.n]"
 	" FROM pg_catalog.unnest($1) WITH ORDINALITY AS r (reason, n)",
 	"SELECT fx.make_candle_months($1)",
-	"SELECT fx.instrument_symbol(s.symbol)"
-	" FROM pg_catalog.unnest($1) WITH ORDINALITY AS s (symbol, n) ORDER BY s.n"
+	("SELECT fx.instrument_symbol(s.symbol)"
+	 " FROM pg_catalog.unnest($1) WITH ORDINALITY AS s (symbol, n) ORDER BY s.n")
 };
 
 PG_FUNCTION_INFO_V1(fx_ingest_candles);
