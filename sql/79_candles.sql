@@ -49,16 +49,22 @@ $$;
 COMMENT ON FUNCTION candle_state(text)
     IS 'timeframes of fx.market_data that may hold candles of the symbol, finest first, and the FX days whose candles have changed since the last fx.refresh_candles, as ranges of time';
 
--- Candles of up to an hour from stored rows alone.
-CREATE FUNCTION built_candles(symbol text, timeframe text, since timestamptz, until timestamptz, stored text[])
-RETURNS TABLE (
+CREATE TYPE candle_part AS (
     "timestamp" timestamptz,
     open_price numeric,
     high_price numeric,
     low_price numeric,
     close_price numeric,
     volume bigint,
-    source text)
+    source text
+);
+
+COMMENT ON TYPE candle_part
+    IS 'a candle on its way through the functions behind fx.candles; source is the finest timeframe that went into it';
+
+-- Candles of up to an hour from stored rows alone.
+CREATE FUNCTION built_candles(symbol text, timeframe text, since timestamptz, until timestamptz, stored text[])
+RETURNS SETOF candle_part
 LANGUAGE plpgsql
 STABLE
 PARALLEL SAFE
@@ -115,14 +121,7 @@ COMMENT ON FUNCTION built_candles(text, text, timestamptz, timestamptz, text[])
 
 -- Hours made from stored rows, but for those whose rows have expired since.
 CREATE FUNCTION built_hours(symbol text, since timestamptz, until timestamptz, stored text[])
-RETURNS TABLE (
-    "timestamp" timestamptz,
-    open_price numeric,
-    high_price numeric,
-    low_price numeric,
-    close_price numeric,
-    volume bigint,
-    source text)
+RETURNS SETOF candle_part
 LANGUAGE plpgsql
 STABLE
 PARALLEL SAFE
@@ -148,14 +147,7 @@ COMMENT ON FUNCTION built_hours(text, timestamptz, timestamptz, text[])
     IS 'candles of 1h made from fx.market_data, and those roll-ups whose source has expired';
 
 CREATE FUNCTION final_rollups(symbol text, timeframe text, since timestamptz, until timestamptz)
-RETURNS TABLE (
-    "timestamp" timestamptz,
-    open_price numeric,
-    high_price numeric,
-    low_price numeric,
-    close_price numeric,
-    volume bigint,
-    source text)
+RETURNS SETOF candle_part
 LANGUAGE plpgsql
 STABLE
 PARALLEL SAFE
@@ -179,14 +171,7 @@ COMMENT ON FUNCTION final_rollups(text, text, timestamptz, timestamptz)
     IS 'roll-ups that stay as they are, because retention has removed what they were made from';
 
 CREATE FUNCTION hour_candles(symbol text, since timestamptz, until timestamptz, stored text[], changed tstzmultirange)
-RETURNS TABLE (
-    "timestamp" timestamptz,
-    open_price numeric,
-    high_price numeric,
-    low_price numeric,
-    close_price numeric,
-    volume bigint,
-    source text)
+RETURNS SETOF candle_part
 LANGUAGE plpgsql
 STABLE
 PARALLEL SAFE
@@ -214,14 +199,7 @@ COMMENT ON FUNCTION hour_candles(text, timestamptz, timestamptz, text[], tstzmul
 -- are no shorter ones.  A stored candle of the timeframe itself keeps its own
 -- timestamp, which need not be where ours begin.
 CREATE FUNCTION composed_candles(symbol text, timeframe text, since timestamptz, until timestamptz, alignment text, stored text[], changed tstzmultirange)
-RETURNS TABLE (
-    "timestamp" timestamptz,
-    open_price numeric,
-    high_price numeric,
-    low_price numeric,
-    close_price numeric,
-    volume bigint,
-    source text)
+RETURNS SETOF candle_part
 LANGUAGE plpgsql
 STABLE
 PARALLEL SAFE
@@ -283,14 +261,7 @@ COMMENT ON FUNCTION composed_candles(text, text, timestamptz, timestamptz, text,
     IS 'candles of 4h and 1d made from those of 1h, of 1w and 1mn made from those of 1d, and stored ones where there are no shorter ones; since and until (excluded) are starts of candles';
 
 CREATE FUNCTION built_days(symbol text, since timestamptz, until timestamptz, stored text[], changed tstzmultirange)
-RETURNS TABLE (
-    "timestamp" timestamptz,
-    open_price numeric,
-    high_price numeric,
-    low_price numeric,
-    close_price numeric,
-    volume bigint,
-    source text)
+RETURNS SETOF candle_part
 LANGUAGE plpgsql
 STABLE
 PARALLEL SAFE
@@ -312,14 +283,7 @@ COMMENT ON FUNCTION built_days(text, timestamptz, timestamptz, text[], tstzmulti
     IS 'candles of 1d made from those of 1h, and those roll-ups whose source has expired';
 
 CREATE FUNCTION day_candles(symbol text, since timestamptz, until timestamptz, alignment text, stored text[], changed tstzmultirange)
-RETURNS TABLE (
-    "timestamp" timestamptz,
-    open_price numeric,
-    high_price numeric,
-    low_price numeric,
-    close_price numeric,
-    volume bigint,
-    source text)
+RETURNS SETOF candle_part
 LANGUAGE plpgsql
 STABLE
 PARALLEL SAFE

@@ -45,44 +45,29 @@ COMMENT ON FUNCTION note_changed_partitions()
     IS 'notes all days of partitions of fx.market_data that were attached, truncated, detached or dropped, for fx.refresh_candles';
 
 -- Make the roll-ups of whole FX days of a symbol what they should be; rows
--- that are right already are not written.
-CREATE FUNCTION refresh_rollups(symbol text, since timestamptz, until timestamptz, stored text[])
+-- that are right already are not written.  Days are made of the hours written
+-- before them, in which nothing is taken for changed.
+CREATE FUNCTION refresh_rollups(symbol text, timeframe text, since timestamptz, until timestamptz, stored text[])
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     WITH built AS MATERIALIZED (
-        SELECT * FROM fx.built_hours(symbol, since, until, stored)
+        SELECT h.* FROM fx.built_hours(symbol, since, until, stored) h
+         WHERE refresh_rollups.timeframe = '1h'
+        UNION ALL
+        SELECT d.* FROM fx.built_days(symbol, since, until, stored, '{}') d
+         WHERE refresh_rollups.timeframe = '1d'
     ), gone AS (
         DELETE FROM fx.candle_rollups r
-         WHERE r.symbol = refresh_rollups.symbol AND r.timeframe = '1h'
+         WHERE r.symbol = refresh_rollups.symbol AND r.timeframe = refresh_rollups.timeframe
            AND r.timestamp >= refresh_rollups.since AND r.timestamp < refresh_rollups.until
            AND NOT EXISTS (SELECT FROM built b WHERE b.timestamp = r.timestamp)
     )
     INSERT INTO fx.candle_rollups AS r (symbol, timeframe, timestamp, open_price, high_price,
                                         low_price, close_price, volume, source)
-    SELECT symbol, '1h', b.* FROM built b
-    ON CONFLICT ON CONSTRAINT candle_rollups_pkey DO UPDATE
-        SET (open_price, high_price, low_price, close_price, volume, source)
-          = (excluded.open_price, excluded.high_price, excluded.low_price, excluded.close_price,
-             excluded.volume, excluded.source)
-      WHERE (r.open_price, r.high_price, r.low_price, r.close_price, r.volume, r.source)
-            IS DISTINCT FROM
-            (excluded.open_price, excluded.high_price, excluded.low_price, excluded.close_price,
-             excluded.volume, excluded.source);
-
-    WITH built AS MATERIALIZED (
-        SELECT * FROM fx.built_days(symbol, since, until, stored, '{}')
-    ), gone AS (
-        DELETE FROM fx.candle_rollups r
-         WHERE r.symbol = refresh_rollups.symbol AND r.timeframe = '1d'
-           AND r.timestamp >= refresh_rollups.since AND r.timestamp < refresh_rollups.until
-           AND NOT EXISTS (SELECT FROM built b WHERE b.timestamp = r.timestamp)
-    )
-    INSERT INTO fx.candle_rollups AS r (symbol, timeframe, timestamp, open_price, high_price,
-                                        low_price, close_price, volume, source)
-    SELECT symbol, '1d', b.* FROM built b
+    SELECT refresh_rollups.symbol, refresh_rollups.timeframe, b.* FROM built b
     ON CONFLICT ON CONSTRAINT candle_rollups_pkey DO UPDATE
         SET (open_price, high_price, low_price, close_price, volume, source)
           = (excluded.open_price, excluded.high_price, excluded.low_price, excluded.close_price,
@@ -94,10 +79,10 @@ BEGIN
 END
 $$;
 
-REVOKE ALL ON FUNCTION refresh_rollups(text, timestamptz, timestamptz, text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION refresh_rollups(text, text, timestamptz, timestamptz, text[]) FROM PUBLIC;
 
-COMMENT ON FUNCTION refresh_rollups(text, timestamptz, timestamptz, text[])
-    IS 'makes the rows of fx.candle_rollups of a symbol anew for FX days from since to until (excluded, starts of days), for fx.refresh_candles';
+COMMENT ON FUNCTION refresh_rollups(text, text, timestamptz, timestamptz, text[])
+    IS 'makes the rows of fx.candle_rollups of a symbol and timeframe anew for FX days from since to until (excluded, starts of days), for fx.refresh_candles; hours before days';
 
 -- One at a time.  The notes are taken first and the candles read by a later
 -- statement: what is written in between stays noted.  Until the commit readers
@@ -156,7 +141,8 @@ BEGIN
                                   FROM unnest(item.days) AS d (day)) AS g) AS i
                  GROUP BY i.island)
             LOOP
-                PERFORM fx.refresh_rollups(item.symbol, lower(range), upper(range), stored);
+                PERFORM fx.refresh_rollups(item.symbol, '1h', lower(range), upper(range), stored);
+                PERFORM fx.refresh_rollups(item.symbol, '1d', lower(range), upper(range), stored);
             END LOOP;
             refreshed := refreshed + cardinality(item.days);
         EXCEPTION WHEN numeric_value_out_of_range THEN

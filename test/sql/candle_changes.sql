@@ -226,7 +226,7 @@ SELECT nextval('fx.candle_changes_id_seq');
 SELECT fx.forget_noted_changes();
 SELECT fx.know_empty_partitions();
 SELECT fx.note_changed_partitions();
-SELECT fx.refresh_rollups('A', '2023-10-01', '2023-11-01', '{}');
+SELECT fx.refresh_rollups('A', '1h', '2023-10-01', '2023-11-01', '{}');
 -- nor have notes written by a trigger of his own
 CREATE TABLE public.mine (symbol text, timeframe text, "timestamp" timestamptz);
 CREATE TRIGGER t AFTER INSERT ON public.mine FOR EACH ROW EXECUTE FUNCTION fx.note_candle_change();
