@@ -45,6 +45,12 @@ SELECT 'EURUSD', '15m', at, open, greatest(open, close) + wick * 0.00001,
         WINDOW w AS (ORDER BY at)) AS candles;
 SELECT count(*) AS candles, min(low_price) AS low, max(high_price) AS high FROM market_data;
 
+\echo '==> the last days of them, as the market counts days: from 17:00 to 17:00 in New York'
+SELECT refresh_candles() AS days_rolled_up;
+SELECT to_char(fx_day("timestamp"), 'Dy YYYY-MM-DD') AS day, open_price::numeric(9, 5) AS open, high_price::numeric(9, 5) AS high,
+       low_price::numeric(9, 5) AS low, close_price::numeric(9, 5) AS close, volume
+  FROM candles('EUR/USD', '1d', '2024-03-24');
+
 \echo '==> the strategy in SQL: its trades, as the backtest stores them'
 INSERT INTO backtests (id, strategy_id, user_id, name, config)
 VALUES ('00000000-0000-4000-8000-000000000003', '00000000-0000-4000-8000-000000000002',
