@@ -1,0 +1,31 @@
+DROP INDEX IF EXISTS idx_trades_open, idx_trades_closed, idx_risk_limits_strategy_id;
+ALTER TABLE risk_limits
+    DROP CONSTRAINT chk_risk_limits_type,
+    DROP CONSTRAINT chk_risk_limits_order_rate,
+    DROP COLUMN symbol,
+    DROP COLUMN currency,
+    DROP COLUMN strategy_id,
+    DROP COLUMN action,
+    DROP COLUMN warning_level,
+    DROP COLUMN anchor,
+    DROP COLUMN basis,
+    DROP COLUMN breach_op,
+    DROP COLUMN lock_at,
+    DROP COLUMN window_seconds,
+    DROP COLUMN cooldown_seconds,
+    DROP COLUMN breached_at,
+    DROP COLUMN breached_until,
+    DROP COLUMN breach_value,
+    DROP COLUMN cleared_at,
+    DROP COLUMN order_times,
+    DROP CONSTRAINT IF EXISTS chk_risk_limits_unit,
+    RESET (fillfactor);
+ALTER TABLE trades
+    DROP COLUMN open_quantity,
+    DROP COLUMN close_price,
+    DROP COLUMN profit_source,
+    DROP COLUMN position_method,
+    DROP COLUMN conversion_rate,
+    DROP COLUMN conversion_pair,
+    DROP COLUMN conversion_at;
+DROP TABLE risk_presets, risk_events, cash_flows, closures, positions, accounts;

@@ -1,0 +1,249 @@
+-- The books of the risk engine: what each user has, holds and may do.
+
+CREATE TABLE accounts (
+    user_id UUID PRIMARY KEY REFERENCES users(id) ON DELETE CASCADE,
+    currency VARCHAR(10) NOT NULL DEFAULT 'USD',
+    initial_balance NUMERIC(28,8) NOT NULL DEFAULT 0,
+    balance NUMERIC(28,8) NOT NULL DEFAULT 0,
+    net_deposits NUMERIC(28,8) NOT NULL DEFAULT 0,
+    position_method VARCHAR(10) NOT NULL DEFAULT 'netting',
+    trading_state VARCHAR(20) NOT NULL DEFAULT 'active',
+    state_reason TEXT,
+    time_zone VARCHAR(64) NOT NULL DEFAULT 'America/New_York',
+    day_cutoff TIME NOT NULL DEFAULT '17:00',
+    high_water_mark NUMERIC(28,8) NOT NULL DEFAULT 0,
+    eod_high_water_mark NUMERIC(28,8) NOT NULL DEFAULT 0,
+    day_started_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    day_balance NUMERIC(28,8) NOT NULL,
+    day_equity NUMERIC(28,8),
+    day_deposits NUMERIC(28,8) NOT NULL DEFAULT 0,
+    week_started_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    week_balance NUMERIC(28,8) NOT NULL,
+    week_equity NUMERIC(28,8),
+    week_deposits NUMERIC(28,8) NOT NULL DEFAULT 0,
+    month_started_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    month_balance NUMERIC(28,8) NOT NULL,
+    month_equity NUMERIC(28,8),
+    month_deposits NUMERIC(28,8) NOT NULL DEFAULT 0,
+    day_ends_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    open_trades INTEGER NOT NULL DEFAULT 0,
+    day_trades INTEGER NOT NULL DEFAULT 0,
+    consecutive_losses INTEGER NOT NULL DEFAULT 0,
+    losing_since TIMESTAMP WITH TIME ZONE,
+    last_closed_at TIMESTAMP WITH TIME ZONE,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now(),
+    CONSTRAINT chk_accounts_currency CHECK (currency ~ '^[A-Z0-9]{3,10}$'),
+    CONSTRAINT chk_accounts_initial_balance CHECK (initial_balance >= 0 AND initial_balance <> 'NaN'),
+    CONSTRAINT chk_accounts_numbers CHECK (balance <> 'NaN' AND net_deposits <> 'NaN'
+        AND high_water_mark <> 'NaN' AND eod_high_water_mark <> 'NaN'),
+    CONSTRAINT chk_accounts_position_method CHECK (position_method IN ('netting', 'fifo', 'hedging')),
+    CONSTRAINT chk_accounts_trading_state CHECK (trading_state IN ('active', 'reduce_only', 'halted')),
+    CONSTRAINT chk_accounts_day_cutoff CHECK (day_cutoff < '24:00'),
+    CONSTRAINT chk_accounts_counters
+        CHECK (open_trades >= 0 AND day_trades >= 0 AND consecutive_losses >= 0)
+) WITH (fillfactor = 50);
+
+CREATE TABLE positions (
+    user_id UUID NOT NULL REFERENCES users(id) ON DELETE CASCADE,
+    symbol VARCHAR(20) NOT NULL,
+    long_quantity NUMERIC(28,8) NOT NULL DEFAULT 0,
+    short_quantity NUMERIC(28,8) NOT NULL DEFAULT 0,
+    long_cost NUMERIC(38,8) NOT NULL DEFAULT 0,
+    short_cost NUMERIC(38,8) NOT NULL DEFAULT 0,
+    average_price NUMERIC(28,8),
+    realized_pnl NUMERIC(28,8) NOT NULL DEFAULT 0,
+    open_trades INTEGER NOT NULL DEFAULT 0,
+    unpriced_trades INTEGER NOT NULL DEFAULT 0,
+    last_price NUMERIC(18,8),
+    last_price_at TIMESTAMP WITH TIME ZONE,
+    PRIMARY KEY (user_id, symbol),
+    CONSTRAINT chk_positions_quantities CHECK (long_quantity >= 0 AND short_quantity >= 0
+        AND long_quantity <> 'NaN' AND short_quantity <> 'NaN'),
+    CONSTRAINT chk_positions_counters CHECK (open_trades >= 0 AND unpriced_trades >= 0)
+) WITH (fillfactor = 50);
+
+-- What was taken out of the positions, and what it brought.
+CREATE TABLE closures (
+    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    user_id UUID NOT NULL REFERENCES users(id) ON DELETE CASCADE,
+    trade_id UUID NOT NULL REFERENCES trades(id) ON DELETE CASCADE,
+    closing_trade_id UUID REFERENCES trades(id) ON DELETE CASCADE,
+    symbol VARCHAR(20) NOT NULL,
+    type VARCHAR(10) NOT NULL,
+    quantity NUMERIC(18,8) NOT NULL,
+    cost NUMERIC(38,8) NOT NULL,
+    close_price NUMERIC(18,8),
+    realized NUMERIC(38,8),
+    profit NUMERIC(28,8),
+    profit_source VARCHAR(15) NOT NULL,
+    position_method VARCHAR(10) NOT NULL,
+    conversion_rate NUMERIC,
+    conversion_pair TEXT,
+    conversion_at TIMESTAMP WITH TIME ZONE,
+    closed_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now(),
+    CONSTRAINT chk_closures_type CHECK (type IN ('buy', 'sell')),
+    CONSTRAINT chk_closures_quantity CHECK (quantity > 0 AND quantity <> 'NaN'),
+    CONSTRAINT chk_closures_profit_source CHECK (profit_source IN ('application', 'computed')),
+    CONSTRAINT chk_closures_position_method CHECK (position_method IN ('netting', 'fifo', 'hedging'))
+);
+
+CREATE INDEX idx_closures_trade_id ON closures (trade_id);
+CREATE INDEX idx_closures_closing_trade_id ON closures (closing_trade_id) WHERE closing_trade_id IS NOT NULL;
+CREATE INDEX idx_closures_user_symbol ON closures (user_id, symbol);
+
+CREATE TABLE cash_flows (
+    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    user_id UUID NOT NULL REFERENCES users(id) ON DELETE CASCADE,
+    amount NUMERIC(18,8) NOT NULL,
+    reason TEXT,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now(),
+    CONSTRAINT chk_cash_flows_amount CHECK (amount <> 0 AND amount <> 'NaN')
+);
+
+CREATE INDEX idx_cash_flows_user_id ON cash_flows (user_id, created_at);
+
+CREATE TABLE risk_events (
+    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    user_id UUID NOT NULL REFERENCES users(id) ON DELETE CASCADE,
+    event VARCHAR(20) NOT NULL,
+    trade_id UUID,
+    limit_id UUID,
+    type VARCHAR(50),
+    current_value NUMERIC,
+    projected_value NUMERIC,
+    bound NUMERIC,
+    reason TEXT,
+    detail JSONB,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now(),
+    CONSTRAINT chk_risk_events_event CHECK (event IN ('refused', 'warning', 'breached', 'cleared', 'state'))
+);
+
+CREATE INDEX idx_risk_events_user_id ON risk_events (user_id, created_at DESC);
+
+-- Sets of limits that a user can be given; edit them, or add some.
+CREATE TABLE risk_presets (
+    preset VARCHAR(50) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    type VARCHAR(50) NOT NULL,
+    limit_type VARCHAR(20) NOT NULL,
+    limit_value NUMERIC(18,8) NOT NULL,
+    action VARCHAR(20),
+    anchor VARCHAR(20),
+    basis VARCHAR(20),
+    breach_op VARCHAR(10),
+    time_zone VARCHAR(64),
+    day_cutoff TIME,
+    PRIMARY KEY (preset, name)
+);
+
+INSERT INTO risk_presets (preset, name, type, limit_type, limit_value, action, anchor, basis, breach_op, time_zone, day_cutoff) VALUES
+    ('ftmo_2step', 'daily loss', 'daily_loss', 'percentage', 5, 'block', 'balance', 'initial', 'exceed', 'Europe/Prague', '00:00'),
+    ('ftmo_2step', 'maximum loss', 'max_drawdown', 'percentage', 10, 'block', NULL, 'initial', 'exceed', 'Europe/Prague', '00:00'),
+    ('ftmo_1step', 'daily loss', 'daily_loss', 'percentage', 3, 'block', 'balance', 'initial', 'exceed', 'Europe/Prague', '00:00'),
+    ('ftmo_1step', 'maximum loss', 'trailing_drawdown_eod', 'percentage', 10, 'block', NULL, 'initial', 'exceed', 'Europe/Prague', '00:00'),
+    ('the5ers', 'daily loss', 'daily_loss', 'percentage', 5, 'block', 'max', 'anchor', 'reach', 'America/New_York', '17:00'),
+    ('the5ers', 'maximum loss', 'max_drawdown', 'percentage', 10, 'block', NULL, 'initial', 'reach', 'America/New_York', '17:00'),
+    ('fintokei', 'daily loss', 'daily_loss', 'percentage', 5, 'block', 'equity', 'anchor', 'reach', 'Europe/Prague', '00:00'),
+    ('fintokei', 'maximum loss', 'max_drawdown', 'percentage', 10, 'block', NULL, 'initial', 'reach', 'Europe/Prague', '00:00'),
+    ('retail', 'leverage', 'max_leverage', 'absolute', 30, 'block', NULL, NULL, NULL, NULL, NULL),
+    ('retail', 'daily loss', 'daily_loss', 'percentage', 5, 'block', 'max', 'anchor', 'reach', NULL, NULL),
+    ('retail', 'order far from the market', 'price_collar', 'percentage', 2, 'block', NULL, NULL, NULL, NULL, NULL),
+    ('retail', 'orders a minute', 'max_order_rate', 'absolute', 60, 'block', NULL, NULL, NULL, NULL, NULL);
+
+-- What the engine notes on a trade.
+ALTER TABLE trades
+    ADD COLUMN open_quantity NUMERIC(18,8),
+    ADD COLUMN close_price NUMERIC(18,8),
+    ADD COLUMN profit_source VARCHAR(15) NOT NULL DEFAULT 'application',
+    ADD COLUMN position_method VARCHAR(10),
+    ADD COLUMN conversion_rate NUMERIC,
+    ADD COLUMN conversion_pair TEXT,
+    ADD COLUMN conversion_at TIMESTAMP WITH TIME ZONE,
+    ADD CONSTRAINT chk_trades_open_quantity CHECK (open_quantity >= 0 AND open_quantity <= quantity),
+    ADD CONSTRAINT chk_trades_close_price CHECK (close_price > 0 AND close_price <> 'NaN'),
+    ADD CONSTRAINT chk_trades_profit_source CHECK (profit_source IN ('application', 'computed')),
+    ADD CONSTRAINT chk_trades_position_method CHECK (position_method IN ('netting', 'fifo', 'hedging'));
+
+-- Open trades of a position, oldest first, and the newest closings of a user.
+CREATE INDEX idx_trades_open ON trades (user_id, symbol, executed_at, id)
+    WHERE status = 'executed' AND closed_at IS NULL AND NOT is_backtest;
+CREATE INDEX idx_trades_closed ON trades (user_id, closed_at DESC, id DESC)
+    WHERE status = 'executed' AND closed_at IS NOT NULL AND NOT is_backtest;
+
+ALTER TABLE risk_limits
+    ADD COLUMN symbol VARCHAR(20),
+    ADD COLUMN currency VARCHAR(10),
+    ADD COLUMN strategy_id UUID REFERENCES strategies(id) ON DELETE CASCADE,
+    ADD COLUMN action VARCHAR(20) NOT NULL DEFAULT 'block',
+    ADD COLUMN warning_level NUMERIC(5,2) NOT NULL DEFAULT 80,
+    ADD COLUMN anchor VARCHAR(20),
+    ADD COLUMN basis VARCHAR(20),
+    ADD COLUMN breach_op VARCHAR(10),
+    ADD COLUMN lock_at NUMERIC(18,8),
+    ADD COLUMN window_seconds INTEGER,
+    ADD COLUMN cooldown_seconds INTEGER,
+    ADD COLUMN breached_at TIMESTAMP WITH TIME ZONE,
+    ADD COLUMN breached_until TIMESTAMP WITH TIME ZONE,
+    ADD COLUMN breach_value NUMERIC(28,8),
+    ADD COLUMN cleared_at TIMESTAMP WITH TIME ZONE,
+    ADD COLUMN order_times TIMESTAMP WITH TIME ZONE[],
+    ADD CONSTRAINT chk_risk_limits_type CHECK (type IN (
+        'daily_loss', 'weekly_loss', 'monthly_loss', 'max_drawdown', 'trailing_drawdown',
+        'trailing_drawdown_eod', 'max_position', 'max_order_size', 'max_order_value', 'max_exposure',
+        'max_symbol_exposure', 'max_currency_exposure', 'max_leverage', 'concentration',
+        'max_open_trades', 'max_daily_trades', 'max_order_rate', 'max_consecutive_losses',
+        'price_collar', 'min_equity', 'kill_switch')),
+    ADD CONSTRAINT chk_risk_limits_unit CHECK (CASE limit_type
+        WHEN 'percentage' THEN type NOT IN ('max_open_trades', 'max_daily_trades', 'max_order_rate',
+                                            'max_consecutive_losses', 'kill_switch')
+        ELSE type <> 'concentration' END),
+    ADD CONSTRAINT chk_risk_limits_order_rate
+        CHECK (type <> 'max_order_rate' OR limit_value BETWEEN 0 AND 1000),
+    ADD CONSTRAINT chk_risk_limits_symbol CHECK (symbol IS NULL OR type IN (
+        'max_position', 'max_order_size', 'max_order_value', 'max_exposure', 'max_symbol_exposure',
+        'concentration', 'max_open_trades', 'max_daily_trades', 'max_order_rate',
+        'max_consecutive_losses', 'price_collar', 'kill_switch')),
+    ADD CONSTRAINT chk_risk_limits_currency CHECK (currency IS NULL OR (currency ~ '^[A-Z0-9]{3,10}$' AND type IN (
+        'max_position', 'max_order_size', 'max_order_value', 'max_exposure', 'max_symbol_exposure',
+        'max_currency_exposure', 'max_order_rate', 'price_collar', 'kill_switch'))),
+    ADD CONSTRAINT chk_risk_limits_strategy CHECK (strategy_id IS NULL OR type IN (
+        'max_position', 'max_order_size', 'max_order_value', 'max_open_trades', 'max_daily_trades',
+        'max_order_rate', 'max_consecutive_losses', 'price_collar', 'kill_switch')),
+    ADD CONSTRAINT chk_risk_limits_action CHECK (action IN ('warn', 'block', 'reduce_only', 'halt')),
+    ADD CONSTRAINT chk_risk_limits_warning_level CHECK (warning_level BETWEEN 0 AND 100),
+    ADD CONSTRAINT chk_risk_limits_anchor CHECK (anchor IS NULL OR (anchor IN ('balance', 'equity', 'max')
+        AND type IN ('daily_loss', 'weekly_loss', 'monthly_loss'))),
+    ADD CONSTRAINT chk_risk_limits_basis CHECK (basis IS NULL OR (limit_type = 'percentage' AND CASE
+        WHEN type IN ('daily_loss', 'weekly_loss', 'monthly_loss', 'trailing_drawdown', 'trailing_drawdown_eod')
+            THEN basis IN ('initial', 'anchor')
+        WHEN type IN ('max_drawdown', 'min_equity') THEN basis = 'initial'
+        WHEN type IN ('max_position', 'max_order_size', 'max_order_value', 'max_exposure',
+                      'max_symbol_exposure', 'max_currency_exposure') THEN basis IN ('initial', 'equity')
+        WHEN type = 'concentration' THEN basis IN ('gross', 'equity')
+        ELSE false END)),
+    ADD CONSTRAINT chk_risk_limits_breach_op CHECK (breach_op IN ('reach', 'exceed')),
+    ADD CONSTRAINT chk_risk_limits_lock_at CHECK (lock_at IS NULL OR (lock_at <> 'NaN'
+        AND type IN ('trailing_drawdown', 'trailing_drawdown_eod'))),
+    ADD CONSTRAINT chk_risk_limits_window
+        CHECK (window_seconds IS NULL OR (type = 'max_order_rate' AND window_seconds BETWEEN 1 AND 86400)),
+    ADD CONSTRAINT chk_risk_limits_cooldown
+        CHECK (cooldown_seconds IS NULL OR (type = 'max_consecutive_losses' AND cooldown_seconds > 0)),
+    SET (fillfactor = 50);
+
+CREATE INDEX idx_risk_limits_strategy_id ON risk_limits (strategy_id) WHERE strategy_id IS NOT NULL;
+
+ALTER TABLE accounts ENABLE ROW LEVEL SECURITY;
+ALTER TABLE positions ENABLE ROW LEVEL SECURITY;
+ALTER TABLE closures ENABLE ROW LEVEL SECURITY;
+ALTER TABLE cash_flows ENABLE ROW LEVEL SECURITY;
+ALTER TABLE risk_events ENABLE ROW LEVEL SECURITY;
+
+GRANT SELECT ON accounts, positions, closures, cash_flows, risk_events, risk_presets
+    TO fx_app, fx_user, fx_reporting;
+GRANT UPDATE (position_method, trading_state, state_reason, time_zone, day_cutoff) ON accounts TO fx_app;
+GRANT INSERT ON cash_flows, risk_events TO fx_app;
+GRANT INSERT, UPDATE, DELETE ON risk_presets TO fx_app;
+
+-- What there is already, from the trades
+SELECT rebuild_risk_state(id) FROM users;
