@@ -62,4 +62,11 @@
 	PortalRun(portal, count, top_level, true, dest, alt_dest, qc)
 #endif
 
+/* 16 keeps what belongs to settings in a memory context */
+#if PG_VERSION_NUM >= 160000
+#define fx_guc_malloc(size) guc_malloc(LOG, size)
+#else
+#define fx_guc_malloc(size) malloc(size)
+#endif
+
 #endif							/* FX_COMPAT_H */

@@ -221,6 +221,24 @@ fx_currency_rate(const char *from, const char *to, TimestampTz as_of, FxRate *ra
 }
 
 /*
+ * Find the price of a symbol, as its candles are stored, by what was known at
+ * a time, which must be finite.  False when there is no fresh one.
+ */
+bool
+fx_symbol_price(const char *symbol, TimestampTz as_of, FxRateLeg *leg)
+{
+	RateSearch	search;
+	bool		found;
+
+	fx_check_market_time(as_of, "as_of");
+	begin_search(&search, as_of);
+	leg->inverse = false;
+	found = find_price(&search, symbol, leg);
+	fx_lookup_end(search.lookup);
+	return found;
+}
+
+/*
  * Convert an amount at scale 8, rounding half away from zero.
  */
 int128
