@@ -1,3 +1,14 @@
+DROP TRIGGER IF EXISTS users_open_account ON users;
+DROP TRIGGER IF EXISTS users_follow_preferences ON users;
+DROP TRIGGER IF EXISTS trades_lifecycle ON trades;
+DROP TRIGGER IF EXISTS trades_risk_insert ON trades;
+DROP TRIGGER IF EXISTS trades_risk_update ON trades;
+DROP TRIGGER IF EXISTS trades_risk_delete ON trades;
+DROP TRIGGER IF EXISTS trades_risk_truncate ON trades;
+DROP TRIGGER IF EXISTS risk_limits_guard ON risk_limits;
+DROP TRIGGER IF EXISTS risk_limits_refresh_insert ON risk_limits;
+DROP TRIGGER IF EXISTS risk_limits_refresh_update ON risk_limits;
+DROP TRIGGER IF EXISTS instruments_forget_prices ON instruments;
 DROP INDEX IF EXISTS idx_trades_open, idx_trades_closed, idx_risk_limits_strategy_id;
 ALTER TABLE risk_limits
     DROP CONSTRAINT chk_risk_limits_type,

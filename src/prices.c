@@ -45,6 +45,9 @@
 /* Columns of the query for an instrument */
 #define CONTRACT_COLUMNS	8
 
+/* More quotes than this are not kept */
+#define CACHED_QUOTES		4096
+
 typedef struct QuoteKey
 {
 	char		symbol[FX_SYMBOL_SIZE];
@@ -239,6 +242,8 @@ fx_quote_get(const char *symbol, const char *currency, TimestampTz now, FxQuote 
 	}
 
 	read_quote(symbol, currency, now, quote);
+	if (entry == NULL && hash_get_num_entries(quotes) >= CACHED_QUOTES)
+		return;
 	entry = (CachedQuote *) hash_search(quotes, &key, HASH_ENTER, &found);
 	entry->quote = *quote;
 	entry->as_of = now;
