@@ -80,6 +80,8 @@ typedef struct FxPosition
 	FxQuote		quote;
 	bool		has_mark;
 	int64		mark;
+	TimestampTz marked_at;		/* last_price_at when the mark was found */
+	const char *currency;		/* of the account */
 } FxPosition;
 
 typedef struct FxAccount
@@ -142,12 +144,21 @@ typedef struct FxFill
 	FxRate		rate;
 } FxFill;
 
-/* account.c */
+/*
+ * account.c
+ *
+ * A locked account is written by fx_account_flush() where it is dirty, and may
+ * be changed and flushed again.  No other statement may write the same account
+ * between the lock, or the last flush, and the next flush.
+ */
 extern FxAccount *fx_account_lock(const pg_uuid_t *user_id);
 extern FxAccount *fx_account_read(const pg_uuid_t *user_id);
 extern FxAccount *fx_account_copy(const FxAccount *account);
 extern void fx_account_flush(FxAccount *account);
 extern FxPosition *fx_account_position(FxAccount *account, const char *symbol);
+
+/* account_open.c */
+extern void fx_account_create(const pg_uuid_t *user_id);
 
 /* account_events.c: changes of the balance, at the time they belong to */
 extern void fx_account_add_net(FxAccount *account, int128 net, TimestampTz at);
@@ -162,22 +173,39 @@ extern void fx_account_roll(FxAccount *account);
 
 /* valuation.c */
 extern void fx_position_value(FxAccount *account, FxPosition *position);
+extern void fx_position_value_at(const FxAccount *account, FxPosition *position,
+								 TimestampTz as_of);
 extern bool fx_position_unrealized(const FxPosition *position, int128 *unrealized,
 								   char *missing, Size missing_size);
 extern bool fx_account_equity(FxAccount *account, int128 *equity,
 							  char *missing, Size missing_size);
 
-/* position.c */
+/*
+ * position.c: changes of a position only, never of the account's numbers
+ *
+ * fx_position_open() adds one trade: quantity, cost, open_trades, unpriced_trades
+ * (price 0) and the last price.  fx_position_close() takes out quantity and cost;
+ * which trades that ends is known to the caller, who lowers the counts.
+ * fx_position_fill() does what an order does: the closing, as before without the
+ * counts, and the opening.  It changes nothing for an order that is recorded
+ * closed.
+ */
 extern int128 fx_cost_of(int128 quantity, int128 price);
 extern int128 fx_position_average_cost(const FxPosition *position, FxSide side, int128 quantity);
 extern void fx_position_open(FxPosition *position, FxSide side, int128 quantity, int128 price,
 							 TimestampTz at);
 extern void fx_position_close(FxPosition *position, FxSide side, int128 quantity, int128 cost);
+extern void fx_position_note_price(FxPosition *position, int128 price, TimestampTz at);
 extern void fx_position_fill(FxAccount *account, const FxOrder *order, const int128 *fifo_cost,
 							 FxFill *fill);
 
-/* row_update.c: writes that fire no trigger and wait for nobody's right */
+/*
+ * row_update.c: writes that fire no trigger and need nobody's right.  They
+ * become visible by a CommandCounterIncrement(), which is the caller's.  The
+ * slot is of the table's kind and has the row as it was locked; then the new one.
+ */
 struct RelationData;
+struct TupleTableSlot;
 extern bool fx_row_lock(struct RelationData *rel, ItemPointer tid, struct TupleTableSlot *slot,
 						bool wait);
 extern void fx_row_update(struct RelationData *rel, struct TupleTableSlot *slot,

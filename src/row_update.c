@@ -1,0 +1,157 @@
+/*-------------------------------------------------------------------------
+ *
+ * row_update.c
+ *	  Writes of the engine's own columns of a row
+ *
+ * The books change with every trade, and an UPDATE by the executor would cost
+ * more than all the rest.  Here a row that the transaction has locked is
+ * replaced directly.  No trigger fires, no rights are asked for and no
+ * constraint is checked, so callers write only numbers that they have checked.
+ * The update is HOT as long as no indexed column changes and the page has room.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "account.h"
+#include "compat.h"
+
+static void insert_index_entries(Relation rel, TupleTableSlot *slot, FxUpdateIndexes update);
+
+/*
+ * Lock the newest version of a row against updates and fetch it.  False when
+ * it is gone or, without wait, when somebody else has it.
+ *
+ * Under REPEATABLE READ too the newest version is taken: such a row belongs to
+ * an account that is locked already and has not changed since the snapshot.
+ */
+bool
+fx_row_lock(Relation rel, ItemPointer tid, TupleTableSlot *slot, bool wait)
+{
+	TM_FailureData failure;
+	TM_Result	result;
+
+	result = table_tuple_lock(rel, tid, SnapshotAny, slot, GetCurrentCommandId(false),
+							  LockTupleNoKeyExclusive, wait ? LockWaitBlock : LockWaitSkip,
+							  TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
+	switch (result)
+	{
+		case TM_Ok:
+			return true;
+
+		case TM_Deleted:
+		case TM_WouldBlock:
+			return false;
+
+		case TM_SelfModified:
+			ereport(ERROR,
+					errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+					errmsg("row of table \"%s\" was changed by the statement that locks it",
+						   RelationGetRelationName(rel)));
+			break;
+
+		default:
+			elog(ERROR, "unexpected result of locking a row: %u", result);
+	}
+	return false;
+}
+
+/*
+ * Replace columns of the locked row in the slot.  The arrays have an item for
+ * each column of the table.
+ */
+void
+fx_row_update(Relation rel, TupleTableSlot *slot, const Datum *values, const bool *nulls,
+			  const bool *replace)
+{
+	ItemPointerData tid = slot->tts_tid;
+	HeapTuple	old_tuple;
+	HeapTuple	new_tuple;
+	bool		should_free;
+	TM_FailureData failure;
+	TM_Result	result;
+	LockTupleMode lockmode;
+	FxUpdateIndexes update;
+
+	old_tuple = ExecFetchSlotHeapTuple(slot, false, &should_free);
+	new_tuple = heap_modify_tuple(old_tuple, RelationGetDescr(rel), unconstify(Datum *, values),
+								  unconstify(bool *, nulls), unconstify(bool *, replace));
+	if (should_free)
+		heap_freetuple(old_tuple);
+	ExecForceStoreHeapTuple(new_tuple, slot, true);
+
+	result = table_tuple_update(rel, &tid, slot, GetCurrentCommandId(true), GetActiveSnapshot(),
+								InvalidSnapshot, true, &failure, &lockmode, &update);
+	switch (result)
+	{
+		case TM_Ok:
+			break;
+
+		case TM_SelfModified:
+		case TM_Updated:
+		case TM_Deleted:
+			/* we have it locked, so it was this transaction */
+			ereport(ERROR,
+					errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+					errmsg("row of table \"%s\" was changed by an operation inside the statement that keeps it",
+						   RelationGetRelationName(rel)));
+			break;
+
+		default:
+			elog(ERROR, "unexpected result of updating a row: %u", result);
+	}
+
+	if (unlikely(fx_any_index_wants(update)))
+		insert_index_entries(rel, slot, update);
+}
+
+static void
+insert_index_entries(Relation rel, TupleTableSlot *slot, FxUpdateIndexes update)
+{
+	EState	   *estate = CreateExecutorState();
+	ResultRelInfo *result_rel = makeNode(ResultRelInfo);
+
+	InitResultRelInfo(result_rel, rel, 0, NULL, 0);
+	ExecOpenIndices(result_rel, false);
+	fx_insert_index_entries(result_rel, slot, estate, update);
+	ExecCloseIndices(result_rel);
+	FreeExecutorState(estate);
+}
+
+/*
+ * Go on with the rights of a table's owner, as foreign keys do: whoever
+ * trades need not be able to write the books, nor see all of them.  An error
+ * restores what was before.
+ */
+void
+fx_act_as_owner(Oid table, Oid *save_userid, int *save_sec_context)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", table);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+
+	GetUserIdAndSecContext(save_userid, save_sec_context);
+	SetUserIdAndSecContext(owner, *save_sec_context | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_NOFORCE_RLS);
+}
+
+void
+fx_act_as_before(Oid save_userid, int save_sec_context)
+{
+	SetUserIdAndSecContext(save_userid, save_sec_context);
+}
