@@ -88,7 +88,6 @@ static void read_named_pairs(RateSearch *search);
 static bool find_leg(RateSearch *search, const char *from, const char *to, FxRateLeg *leg);
 static bool find_pair(RateSearch *search, const char *base, const char *quote, FxRateLeg *leg);
 static bool find_price(RateSearch *search, const char *symbol, FxRateLeg *leg);
-static void get_fraction(const FxRate *rate, int128 *num, int128 *den);
 static Datum multiply_exactly(const FxRate *rate, Datum amount);
 
 /*
@@ -128,7 +127,7 @@ fx_convert(PG_FUNCTION_ARGS)
 	if (!get_rate(fcinfo, 1, &rate))
 		PG_RETURN_NULL();
 
-	get_fraction(&rate, &num, &den);
+	fx_rate_fraction(&rate, &num, &den);
 	if (status == FX_FIXED_OK &&
 		DatumGetInt32(DirectFunctionCall1(numeric_scale, PG_GETARG_DATUM(0))) <= FX_FIXED_SCALE &&
 		!__builtin_mul_overflow(fixed, num, &product))
@@ -248,7 +247,7 @@ fx_rate_apply(const FxRate *rate, int128 amount)
 	int128		den;
 	int128		product;
 
-	get_fraction(rate, &num, &den);
+	fx_rate_fraction(rate, &num, &den);
 	if (unlikely(__builtin_mul_overflow(amount, num, &product)))
 		return fx_fixed_get_argument(multiply_exactly(rate, fx_fixed_get_numeric(amount)),
 									 "amount");
@@ -451,8 +450,8 @@ find_price(RateSearch *search, const char *symbol, FxRateLeg *leg)
 /*
  * The rate as a fraction.  Two prices of 64 bits fit.
  */
-static void
-get_fraction(const FxRate *rate, int128 *num, int128 *den)
+void
+fx_rate_fraction(const FxRate *rate, int128 *num, int128 *den)
 {
 	*num = 1;
 	*den = 1;
@@ -480,7 +479,7 @@ multiply_exactly(const FxRate *rate, Datum amount)
 	Datum		units;
 	Datum		result;
 
-	get_fraction(rate, &num, &den);
+	fx_rate_fraction(rate, &num, &den);
 	/* both are a 10^8th of what they should be */
 	num_numeric = fx_fixed_get_numeric(num);
 	den_numeric = fx_fixed_get_numeric(den);
