@@ -51,28 +51,39 @@ static void raise_changed(void);
 FxAccount *
 fx_account_lock(const pg_uuid_t *user_id)
 {
-	FxAccount  *account = (FxAccount *) palloc0(sizeof(FxAccount));
 	Relation	accounts = fx_book_open(FX_ACCOUNTS, RowExclusiveLock);
-	Relation	positions = fx_book_open(FX_POSITIONS, RowExclusiveLock);
 	TupleTableSlot *slot = table_slot_create(accounts, NULL);
-	Snapshot	snapshot;
+	FxAccount  *account;
 
 	while (!lock_row(accounts, user_id, slot))
 	{
 		CHECK_FOR_INTERRUPTS();
 		fx_account_create(user_id);
 	}
-	fx_account_from_slot(slot, account);
+	account = fx_account_from_locked(slot);
 	ExecDropSingleTupleTableSlot(slot);
+	table_close(accounts, NoLock);
+	return account;
+}
+
+/*
+ * The account of a row that is locked, as of now.
+ */
+FxAccount *
+fx_account_from_locked(TupleTableSlot *slot)
+{
+	FxAccount  *account = (FxAccount *) palloc0(sizeof(FxAccount));
+	Relation	positions = fx_book_open(FX_POSITIONS, RowExclusiveLock);
+	Snapshot	snapshot;
+
+	fx_account_from_slot(slot, account);
 	account->locked = true;
 	account->now = fx_now();
 
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	read_positions(account, positions, snapshot);
 	UnregisterSnapshot(snapshot);
-
 	table_close(positions, NoLock);
-	table_close(accounts, NoLock);
 
 	fx_account_roll(account);
 	return account;

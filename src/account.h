@@ -159,10 +159,12 @@ extern FxPosition *fx_account_position(FxAccount *account, const char *symbol);
 
 /* account_open.c */
 extern void fx_account_create(const pg_uuid_t *user_id);
+extern void fx_account_set_currency(FxAccount *account, const char *currency);
 
 /* account_events.c: changes of the balance, at the time they belong to */
 extern void fx_account_add_net(FxAccount *account, int128 net, TimestampTz at);
 extern void fx_account_add_deposit(FxAccount *account, int128 amount);
+extern void fx_account_set_initial(FxAccount *account, int128 initial_balance);
 extern void fx_account_count_execution(FxAccount *account, int count, TimestampTz executed_at);
 extern void fx_account_observe(FxAccount *account);
 

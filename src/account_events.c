@@ -55,6 +55,32 @@ fx_account_add_deposit(FxAccount *account, int128 amount)
 }
 
 /*
+ * Another initial balance: the account was always worth the difference more.
+ */
+void
+fx_account_set_initial(FxAccount *account, int128 initial_balance)
+{
+	int128		difference = initial_balance - account->initial_balance;
+
+	if (difference == 0)
+		return;
+
+	account->initial_balance = initial_balance;
+	fx_fixed_add_to(&account->balance, difference, "balance");
+	fx_fixed_add_to(&account->high_water_mark, difference, "high_water_mark");
+	fx_fixed_add_to(&account->eod_high_water_mark, difference, "eod_high_water_mark");
+	for (FxPeriodKind kind = FX_DAY; kind < FX_PERIODS; kind++)
+	{
+		FxPeriod   *period = &account->periods[kind];
+
+		fx_fixed_add_to(&period->balance, difference, "balance");
+		if (period->equity_known)
+			fx_fixed_add_to(&period->equity, difference, "equity");
+	}
+	account->dirty = true;
+}
+
+/*
  * Trades that were executed, of which those of the current day count.
  */
 void

@@ -109,6 +109,7 @@ extern void fx_account_from_slot(TupleTableSlot *slot, FxAccount *account);
 extern void fx_account_to_row(const FxAccount *account, FxBookRow *row);
 extern void fx_position_from_slot(TupleTableSlot *slot, FxPosition *position);
 extern void fx_position_to_row(const FxPosition *position, FxBookRow *row);
+extern FxAccount *fx_account_from_locked(TupleTableSlot *slot);
 extern FxPositionMethod fx_position_method_get(const struct varlena *name);
 extern pg_tz *fx_zone_get(const char *name);
 
