@@ -65,6 +65,15 @@ typedef enum FxBasis
 	FX_BASIS_GROSS
 } FxBasis;
 
+/* A number that may not be known, and then names what is missing */
+typedef struct FxMeasure
+{
+	bool		known;
+	bool		infinite;		/* e.g. leverage without equity */
+	int128		value;
+	char		missing[96];
+} FxMeasure;
+
 /* A row of fx.risk_limits */
 typedef struct FxLimit
 {
@@ -96,6 +105,12 @@ typedef struct FxLimit
 	int			norder_times;
 	TimestampTz *order_times;	/* ascending */
 	bool		dirty;			/* more than current_value has changed */
+
+	/* not stored */
+	struct FxScope *scope;		/* what is counted from the trades, or NULL */
+	char	   *warning;		/* what an order that was allowed would have been refused for */
+	FxMeasure	warning_before;
+	FxMeasure	warning_after;
 } FxLimit;
 
 /* The limits of an account that a statement works with */
@@ -104,16 +119,16 @@ typedef struct FxRisk
 	FxAccount  *account;
 	FxLimit    *limits;
 	int			nlimits;
-} FxRisk;
 
-/* A number that may not be known, and then names what is missing */
-typedef struct FxMeasure
-{
-	bool		known;
-	bool		infinite;		/* e.g. leverage without equity */
-	int128		value;
-	char		missing[96];
-} FxMeasure;
+	/*
+	 * Set by the caller while the orders that come were placed earlier and are
+	 * executed now: they were counted as orders then.
+	 */
+	bool		placed_before;
+
+	MemoryContext context;		/* of all this */
+	struct FxDecision *decision;	/* the one that fx_risk_decide() returns, used again */
+} FxRisk;
 
 /* What an order does to a limit */
 typedef struct FxVerdict
@@ -125,6 +140,8 @@ typedef struct FxVerdict
 	bool		breached;		/* after the order, or latched */
 	bool		refused;		/* by this limit */
 	char	   *reason;			/* for people; NULL when it is not refused */
+	FxMeasure	utilization;	/* percent of the bound after the order */
+	bool		warned;			/* would be refused, were the action not to warn */
 } FxVerdict;
 
 typedef struct FxDecision
@@ -133,11 +150,14 @@ typedef struct FxDecision
 	const char *state_reason;
 	bool		refused;
 	bool		halted;			/* by the state: XF002 */
+	bool		executed;		/* the order changes the position */
+	const FxLimit *state_limit; /* which demands the state; NULL when the account is in it */
 	int			nverdicts;
 	FxVerdict  *verdicts;
 } FxDecision;
 
 /* risk_limits.c */
+extern const char *const fx_risk_type_names[FX_RISK_TYPES];
 extern FxRisk *fx_risk_load(FxAccount *account);
 extern void fx_risk_finish(FxRisk *risk);
 
@@ -147,5 +167,13 @@ extern FxDecision *fx_risk_decide(FxRisk *risk, FxAccount *before, FxAccount *af
 extern void fx_risk_accept(FxRisk *risk, const FxDecision *decision, const FxOrder *order);
 pg_noreturn extern void fx_risk_refuse(const FxRisk *risk, const FxDecision *decision,
 									   const FxOrder *order);
+
+/*
+ * The state that the account and its limits are in now, without any order: for
+ * closings, which only FX_HALTED forbids, and what fx_risk_refuse_closing()
+ * raises for them.
+ */
+extern FxTradingState fx_risk_state(FxRisk *risk);
+pg_noreturn extern void fx_risk_refuse_closing(FxRisk *risk);
 
 #endif							/* FX_RISK_H */

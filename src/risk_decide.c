@@ -1,0 +1,351 @@
+/*-------------------------------------------------------------------------
+ *
+ * risk_decide.c
+ *	  Whether limits allow an order
+ *
+ * All limits whose scope covers the order are judged, so that a refusal names
+ * every one that refuses.  Limits of what is held refuse an order that makes
+ * their measure larger and leaves it past the bound.  Limits of losses refuse
+ * while they are breached or latched, and an order that breaches them by its
+ * costs.  What cannot be measured refuses.  An order that only reduces a
+ * position passes all of that; nothing passes in a halted account.
+ *
+ * A limit whose action is a state puts the account into that state while it is
+ * breached.  An order that would breach it is refused as in that state already.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "risk_internal.h"
+
+static bool is_reducing(const FxAccount *before, const FxOrder *order);
+static bool covers_order(const FxLimit *limit, const FxOrder *order, const FxQuote *quote);
+static void judge(FxRisk *risk, FxDecision *decision, const FxLimit *limit, FxBook *before,
+				  FxBook *after, const FxOrder *order, bool reducing);
+static FxTradingState state_of_action(const FxLimit *limit);
+static void demand_state(FxDecision *decision, const FxLimit *limit);
+static void note_order(FxRisk *risk, FxLimit *limit);
+
+/*
+ * Judge an order by the account before and after it.  The decision is valid
+ * until the next one.
+ */
+FxDecision *
+fx_risk_decide(FxRisk *risk, FxAccount *before, FxAccount *after, const FxOrder *order)
+{
+	FxDecision *decision = risk->decision;
+	bool		reducing = is_reducing(before, order);
+	bool		is_history = order->closed && order->at < before->periods[FX_DAY].started_at;
+
+	if (decision == NULL)
+	{
+		decision = (FxDecision *) MemoryContextAlloc(risk->context, sizeof(FxDecision));
+		decision->verdicts = risk->nlimits == 0 ? NULL : (FxVerdict *)
+			MemoryContextAlloc(risk->context, risk->nlimits * sizeof(FxVerdict));
+		risk->decision = decision;
+	}
+	decision->state = before->state;
+	decision->state_reason = before->state_reason;
+	decision->state_limit = NULL;
+	decision->refused = false;
+	decision->halted = false;
+	decision->executed = false;
+	decision->nverdicts = 0;
+
+	if (is_history)
+		return decision;
+
+	if (risk->nlimits > 0)
+	{
+		FxPosition *position = fx_risk_find_position(after, order->symbol);
+		FxQuote		quote;
+		FxBook		book_before;
+		FxBook		book_after;
+
+		if (position != NULL)
+			fx_position_value(after, position);
+		else
+			fx_quote_get(order->symbol, after->currency, after->now, &quote);
+
+		fx_book_begin(&book_before, before, order, NULL,
+					  position != NULL ? &position->quote : &quote);
+		fx_book_begin(&book_after, after, order, &book_before, book_before.quote);
+		decision->executed = fx_risk_is_executed(&book_after);
+		for (int i = 0; i < risk->nlimits; i++)
+		{
+			if (covers_order(&risk->limits[i], order, book_after.quote))
+				judge(risk, decision, &risk->limits[i], &book_before, &book_after, order, reducing);
+		}
+		fx_book_end(&book_before);
+		fx_book_end(&book_after);
+	}
+
+	decision->halted = decision->state == FX_HALTED ||
+		(decision->state == FX_REDUCE_ONLY && !reducing);
+	decision->refused |= decision->halted;
+	return decision;
+}
+
+/*
+ * The order takes place.  Count it where that is not in the books, and keep
+ * what limits that only warn have to say until fx_risk_finish().
+ */
+void
+fx_risk_accept(FxRisk *risk, const FxDecision *decision, const FxOrder *order)
+{
+	for (int i = 0; i < decision->nverdicts; i++)
+	{
+		const FxVerdict *verdict = &decision->verdicts[i];
+		FxLimit    *limit = &risk->limits[verdict->limit - risk->limits];
+
+		if (limit->type == FX_MAX_ORDER_RATE && !order->closed && !risk->placed_before)
+			note_order(risk, limit);
+
+		if (limit->scope != NULL && limit->scope->has_day)
+			limit->scope->day_trades = (int64) (verdict->after.value / FX_FIXED_ONE);
+		if (limit->scope != NULL && limit->scope->has_positions && decision->executed)
+		{
+			if (limit->type == FX_MAX_OPEN_TRADES)
+				limit->scope->open_trades = (int64) (verdict->after.value / FX_FIXED_ONE);
+			fx_fixed_add_to(&fx_scope_symbol(limit->scope, order->symbol, true)->quantity[order->side],
+							order->quantity, "position");
+		}
+
+		if (verdict->warned)
+		{
+			if (limit->warning != NULL)
+				pfree(limit->warning);
+			limit->warning = MemoryContextStrdup(risk->context, verdict->reason);
+			limit->warning_before = verdict->before;
+			limit->warning_after = verdict->after;
+		}
+	}
+}
+
+/*
+ * Raise the error of an order that was refused.
+ */
+void
+fx_risk_refuse(const FxRisk *risk, const FxDecision *decision, const FxOrder *order)
+{
+	const FxVerdict **verdicts = fx_risk_sort(decision);
+	int			nrefused = 0;
+
+	if (decision->halted)
+		ereport(ERROR,
+				errcode(ERRCODE_FX_TRADING_HALTED),
+				decision->state == FX_HALTED ?
+				errmsg("trading is halted for the account") :
+				errmsg("the account may only reduce positions"),
+				errdetail_internal("%s", fx_risk_detail(decision)),
+				decision->state_limit != NULL ?
+				errhint("Risk limit \"%s\" demands it.", decision->state_limit->name) :
+				errhint("fx.set_trading_state() changes the state of an account."));
+
+	while (nrefused < decision->nverdicts && verdicts[nrefused]->refused)
+		nrefused++;
+	if (nrefused == 0)
+		elog(ERROR, "order was not refused");
+
+	ereport(ERROR,
+			errcode(ERRCODE_FX_RISK_LIMIT_EXCEEDED),
+			nrefused == 1 ?
+			errmsg("trade refused by risk limit \"%s\" (%s)", verdicts[0]->limit->name,
+				   fx_risk_type_names[verdicts[0]->limit->type]) :
+			errmsg("trade refused by risk limit \"%s\" (%s) and %d more", verdicts[0]->limit->name,
+				   fx_risk_type_names[verdicts[0]->limit->type], nrefused - 1),
+			errdetail_internal("%s", fx_risk_detail(decision)),
+			verdicts[0]->limit->breached_at != 0 ?
+			errhint("The limit stays breached until its time has passed, or fx.clear_breach() clears it.") :
+			!verdicts[0]->utilization.known ?
+			errhint("What cannot be measured is refused: %s.", verdicts[0]->reason) : 0);
+}
+
+/*
+ * The state that the account is in by itself or by a limit of all that it does.
+ */
+FxTradingState
+fx_risk_state(FxRisk *risk)
+{
+	FxTradingState state = risk->account->state;
+	FxBook		book;
+
+	fx_book_begin(&book, risk->account, NULL, NULL, NULL);
+	for (int i = 0; i < risk->nlimits; i++)
+	{
+		const FxLimit *limit = &risk->limits[i];
+		FxReading	reading;
+
+		if (state_of_action(limit) <= state || limit->symbol[0] != '\0' ||
+			limit->currency[0] != '\0' || limit->has_strategy)
+			continue;
+		fx_risk_read(risk, limit, &book, &reading);
+		if (reading.breached || fx_risk_is_latched(limit, risk->account->now))
+			state = state_of_action(limit);
+	}
+	return state;
+}
+
+/*
+ * Raise the error of a closing in a halted account.
+ */
+void
+fx_risk_refuse_closing(FxRisk *risk)
+{
+	FxDecision	decision = {.state = FX_HALTED, .refused = true, .halted = true};
+
+	decision.state_reason = risk->account->state_reason;
+	ereport(ERROR,
+			errcode(ERRCODE_FX_TRADING_HALTED),
+			errmsg("trading is halted for the account"),
+			errdetail_internal("%s", fx_risk_detail(&decision)));
+}
+
+/*
+ * Does the order only take from a position?
+ */
+static bool
+is_reducing(const FxAccount *before, const FxOrder *order)
+{
+	const FxPosition *position;
+
+	if (before->method == FX_HEDGING || order->closed)
+		return false;
+	position = fx_risk_find_position(before, order->symbol);
+	return position != NULL && order->quantity <= position->quantity[FX_OTHER_SIDE(order->side)];
+}
+
+/*
+ * An instrument whose currencies are not known may have any.
+ */
+static bool
+covers_order(const FxLimit *limit, const FxOrder *order, const FxQuote *quote)
+{
+	if (limit->symbol[0] != '\0' && strcmp(limit->symbol, order->symbol) != 0)
+		return false;
+	if (limit->has_strategy &&
+		(!order->has_strategy ||
+		 memcmp(&limit->strategy_id, &order->strategy_id, sizeof(pg_uuid_t)) != 0))
+		return false;
+	return limit->currency[0] == '\0' || quote->base[0] == '\0' ||
+		strcmp(limit->currency, quote->base) == 0 || strcmp(limit->currency, quote->quote) == 0;
+}
+
+static void
+judge(FxRisk *risk, FxDecision *decision, const FxLimit *limit, FxBook *before, FxBook *after,
+	  const FxOrder *order, bool reducing)
+{
+	FxVerdict  *verdict = &decision->verdicts[decision->nverdicts++];
+	bool		latched = fx_risk_is_latched(limit, after->account->now);
+	bool		breached_before;
+	bool		breached_by_order;
+	bool		unknown;
+	FxReading	reading_before;
+	FxReading	reading;
+
+	fx_risk_read(risk, limit, after, &reading);
+	fx_risk_read(risk, limit, before, &reading_before);
+	verdict->limit = limit;
+	verdict->before = reading_before.measure;
+	verdict->after = reading.measure;
+	verdict->bound = reading.bound;
+	verdict->breached = reading.breached || latched;
+	verdict->refused = false;
+	verdict->warned = false;
+	verdict->reason = NULL;
+	fx_risk_utilization_of(&reading, &verdict->utilization);
+
+	unknown = !reading.measure.known || !reading.bound.known;
+	breached_before = reading_before.breached || latched;
+	breached_by_order = reading.breached && fx_risk_increases(&reading_before, &reading);
+	if (fx_risk_latches(limit->type) && order->closed)
+		breached_by_order = false;
+
+	/* kill switches measure nothing; else what an order costs must not keep a position open */
+	if (limit->type == FX_KILL_SWITCH)
+		breached_by_order = false;
+	if (reducing)
+	{
+		unknown = false;
+		breached_by_order = false;
+	}
+	if (breached_before || breached_by_order)
+		demand_state(decision, limit);
+
+	if (unknown || breached_by_order ||
+		(limit->type == FX_KILL_SWITCH && (!reducing || state_of_action(limit) == FX_HALTED)) ||
+		(breached_before && fx_risk_latches(limit->type) && !reducing))
+	{
+		verdict->reason = fx_risk_explain(after->account, limit, order, &reading_before, &reading);
+		if (limit->action == FX_ACTION_WARN)
+			verdict->warned = true;
+		else
+		{
+			verdict->refused = true;
+			decision->refused = true;
+		}
+	}
+}
+
+/*
+ * A kill switch halts whatever it covers, unless it says something milder.
+ */
+static FxTradingState
+state_of_action(const FxLimit *limit)
+{
+	switch (limit->action)
+	{
+		case FX_ACTION_HALT:
+			return FX_HALTED;
+		case FX_ACTION_REDUCE_ONLY:
+			return FX_REDUCE_ONLY;
+		case FX_ACTION_BLOCK:
+			return limit->type == FX_KILL_SWITCH ? FX_HALTED : FX_ACTIVE;
+		case FX_ACTION_WARN:
+			break;
+	}
+	return FX_ACTIVE;
+}
+
+static void
+demand_state(FxDecision *decision, const FxLimit *limit)
+{
+	FxTradingState state = state_of_action(limit);
+
+	if (state > decision->state)
+	{
+		decision->state = state;
+		decision->state_reason = limit->name;
+		decision->state_limit = limit;
+	}
+}
+
+/*
+ * Remember the time of an order, of no more of them than the limit allows.
+ */
+static void
+note_order(FxRisk *risk, FxLimit *limit)
+{
+	int			most = (int) ((limit->value + FX_FIXED_ONE - 1) / FX_FIXED_ONE);
+	Size		size = (limit->norder_times + 1) * sizeof(TimestampTz);
+
+	if (most == 0)
+		return;
+	if (limit->norder_times >= most)
+	{
+		int			extra = limit->norder_times - most + 1;
+
+		limit->norder_times -= extra;
+		memmove(limit->order_times, limit->order_times + extra,
+				limit->norder_times * sizeof(TimestampTz));
+	}
+	limit->order_times = limit->order_times == NULL ?
+		(TimestampTz *) MemoryContextAlloc(risk->context, size) :
+		(TimestampTz *) repalloc(limit->order_times, size);
+	limit->order_times[limit->norder_times++] = risk->account->now;
+	limit->dirty = true;
+}

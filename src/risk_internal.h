@@ -1,0 +1,138 @@
+/*-------------------------------------------------------------------------
+ *
+ * risk_internal.h
+ *	  What the files of the limits share
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FX_RISK_INTERNAL_H
+#define FX_RISK_INTERNAL_H
+
+#include "risk.h"
+
+/* Percent of something: amount * FX_PER_CENT / basis is at scale 8 */
+#define FX_PER_CENT			(100 * FX_FIXED_ONE)
+
+/* What the trades of one symbol have open, of those that a limit counts */
+typedef struct FxScopeSymbol
+{
+	char		symbol[FX_SYMBOL_SIZE];
+	int128		quantity[FX_SIDES];
+} FxScopeSymbol;
+
+/*
+ * What a limit counts that is not in the books: of a strategy, of a symbol, or
+ * since the limit was cleared.
+ */
+typedef struct FxScope
+{
+	bool		has_positions;	/* what is counted: the symbols and open_trades, */
+	bool		has_day;		/* day_trades, */
+	bool		has_losses;		/* losses, */
+	bool		has_excluded;	/* losses_excluded */
+	int			nsymbols;
+	int			symbols_size;
+	FxScopeSymbol *symbols;
+	int64		open_trades;
+	int64		day_trades;
+	int64		losses;
+	int64		losses_excluded;	/* of the account's run of losses, before the clearing */
+} FxScope;
+
+/* One currency of the positions */
+typedef struct FxLeg
+{
+	char		currency[FX_CURRENCY_MAX + 1];
+	FxMeasure	sum;			/* account currency, short is negative */
+} FxLeg;
+
+/*
+ * An account as it is measured, before an order, after it, or without one.
+ * What several limits need is worked out once.
+ */
+typedef struct FxBook
+{
+	FxAccount  *account;
+	const FxOrder *order;		/* or NULL */
+	struct FxBook *before;		/* the book before the order, in the one after it */
+	FxPosition *position;		/* of the order's symbol, or NULL */
+	const FxQuote *quote;		/* of it; NULL without an order */
+	const char *currency;		/* which of the order's two is measured, when that is settled */
+	bool		has_equity;
+	bool		has_gross;
+	bool		has_legs;
+	FxMeasure	equity;
+	FxMeasure	gross;			/* sum of the notionals of all positions */
+	FxLeg	   *legs;
+	int			nlegs;
+} FxBook;
+
+/*
+ * The measure of a limit against its bound.  All of it is exact in whole
+ * numbers: it is breached where amount * factor passes value * basis.
+ */
+typedef struct FxReading
+{
+	FxMeasure	measure;
+	FxMeasure	bound;
+	int128		amount;
+	int128		factor;
+	int128		value;
+	int128		basis;
+	bool		is_ratio;		/* the measure is amount / basis, not amount */
+	bool		breached;
+} FxReading;
+
+/* risk_measure.c */
+extern void fx_book_begin(FxBook *book, FxAccount *account, const FxOrder *order,
+						  FxBook *before, const FxQuote *quote);
+extern void fx_book_end(FxBook *book);
+extern FxPosition *fx_risk_find_position(const FxAccount *account, const char *symbol);
+extern bool fx_risk_is_executed(const FxBook *book);
+extern bool fx_risk_mul_div(int128 a, int128 b, int128 c, int128 *result);
+extern void fx_risk_read(const FxRisk *risk, const FxLimit *limit, FxBook *book,
+						 FxReading *reading);
+extern bool fx_risk_increases(const FxReading *before, const FxReading *after);
+extern void fx_risk_in_units_of_limit(const FxLimit *limit, const FxReading *reading,
+									  FxMeasure *result);
+extern void fx_risk_utilization_of(const FxReading *reading, FxMeasure *result);
+
+/* risk_scope.c */
+extern void fx_scope_load_all(FxRisk *risk, bool before_statement);
+extern FxScopeSymbol *fx_scope_symbol(FxScope *scope, const char *symbol, bool make);
+
+/* risk_limits.c */
+extern FxRisk *fx_risk_load_all(FxAccount *account, bool inactive_too);
+extern bool fx_risk_is_latched(const FxLimit *limit, TimestampTz now);
+extern void fx_risk_write(FxRisk *risk);
+
+/* risk_events.c */
+extern void fx_risk_add_event(const FxAccount *account, const char *event, const FxLimit *limit,
+							  const FxMeasure *current, const FxMeasure *projected,
+							  const FxMeasure *bound, const char *reason);
+extern Datum fx_risk_get_numeric(const FxMeasure *measure, bool *isnull);
+
+/* risk_explain.c */
+extern const char *fx_risk_state_name(FxTradingState state);
+extern char *fx_risk_explain(const FxAccount *account, const FxLimit *limit, const FxOrder *order,
+							 const FxReading *before, const FxReading *after);
+extern const FxVerdict **fx_risk_sort(const FxDecision *decision);
+extern void fx_risk_put_verdicts(StringInfo buf, const FxDecision *decision, bool counting);
+extern char *fx_risk_detail(const FxDecision *decision);
+
+/* Types whose breach holds on, and whose measure an order does not reserve */
+static inline bool
+fx_risk_latches(FxRiskType type)
+{
+	return type <= FX_TRAILING_DRAWDOWN_EOD || type == FX_MAX_CONSECUTIVE_LOSSES ||
+		type == FX_MIN_EQUITY;
+}
+
+/* Types that measure nothing but an order */
+static inline bool
+fx_risk_is_per_order(FxRiskType type)
+{
+	return type == FX_MAX_ORDER_SIZE || type == FX_MAX_ORDER_VALUE || type == FX_PRICE_COLLAR;
+}
+
+#endif							/* FX_RISK_INTERNAL_H */
