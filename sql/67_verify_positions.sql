@@ -171,6 +171,7 @@ RETURNS void
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
 SET fx.rebuilding_risk_state = 'on'
 AS $$
 DECLARE
@@ -198,35 +199,24 @@ BEGIN
         END IF;
         INSERT INTO fx.accounts (user_id, currency, initial_balance, day_started_at, day_balance,
                                  week_started_at, week_balance, month_started_at, month_balance, day_ends_at)
-        VALUES (owner_id,
-                CASE WHEN upper(settings ->> 'accountCurrency') ~ '^[A-Z0-9]{3,10}$'
-                     THEN upper(settings ->> 'accountCurrency') ELSE 'USD' END,
-                fx.account_initial_balance(settings),
+        VALUES (owner_id, fx.account_currency(settings), fx.account_initial_balance(settings),
                 '-infinity', 0, '-infinity', 0, '-infinity', 0, '-infinity')
             ON CONFLICT DO NOTHING;
         is_new := FOUND;
         SELECT a.* INTO old FROM fx.accounts a WHERE a.user_id = owner_id FOR NO KEY UPDATE;
     END IF;
+    -- a setting without an offset is UTC
     moment := coalesce(nullif(current_setting('fxplatform.clock', true), '')::timestamptz,
                        clock_timestamp());
 
-    -- A day is named by the date on which most of it lies.  A cut that the
-    -- clock skips is where it goes on.
-    SELECT max(d.starts_at) FILTER (WHERE d.starts_at <= moment) AS day_start,
-           min(d.starts_at) FILTER (WHERE d.starts_at > moment) AS day_end,
-           max(d.starts_at) FILTER (WHERE d.starts_at <= moment AND extract(isodow FROM d.name) = 1) AS week_start,
-           max(d.starts_at) FILTER (WHERE d.starts_at <= moment AND extract(day FROM d.name) = 1) AS month_start
+    -- a day under way goes on also where the clock of the account was changed
+    SELECT t.week_started_at AS week_start, t.month_started_at AS month_start,
+           CASE WHEN moment >= old.day_started_at AND moment < old.day_ends_at
+                THEN old.day_started_at ELSE t.day_started_at END AS day_start,
+           CASE WHEN moment >= old.day_started_at AND moment < old.day_ends_at
+                THEN old.day_ends_at ELSE t.day_ends_at END AS day_end
       INTO periods
-      FROM (SELECT n.name,
-                   CASE WHEN c.usual AT TIME ZONE old.time_zone = c.local THEN c.usual
-                        ELSE (SELECT min(s.at)
-                                FROM generate_series(c.usual - interval '3 hours', c.usual, interval '1 minute') AS s (at)
-                               WHERE s.at AT TIME ZONE old.time_zone >= c.local) END AS starts_at
-              FROM (SELECT (moment AT TIME ZONE old.time_zone)::date + g.n AS name
-                      FROM generate_series(-33, 2) AS g (n)) AS n
-             CROSS JOIN LATERAL (SELECT n.name - CASE WHEN old.day_cutoff >= '12:00' THEN 1 ELSE 0 END
-                                        + old.day_cutoff AS local) AS l
-             CROSS JOIN LATERAL (SELECT l.local, l.local AT TIME ZONE old.time_zone AS usual) AS c) AS d;
+      FROM fx.trading_periods(old.time_zone, old.day_cutoff, moment) AS t;
 
     -- positions
     DELETE FROM fx.positions p WHERE p.user_id = owner_id;
