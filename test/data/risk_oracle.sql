@@ -200,7 +200,7 @@ DECLARE
     pivot text;
 BEGIN
     IF from_currency = to_currency THEN
-        RETURN (1.0, 1.0, NULL::text, now);
+        RETURN (1.0, 1.0, NULL::text, NULL::timestamptz);
     END IF;
     one := leg(from_currency, to_currency, now);
     IF one.num IS NOT NULL THEN
@@ -398,7 +398,8 @@ CREATE FUNCTION average_cost(units numeric, q numeric, c numeric) RETURNS numeri
     SELECT CASE WHEN units = q THEN c ELSE round(c * units * 1.0000000000000000000000000000000000000000 / q, 8) END
 $$;
 
-CREATE FUNCTION fill(who uuid, trade uuid) RETURNS void LANGUAGE plpgsql AS $$
+-- tried: of an order that waits, what it would bring is estimated at the average
+CREATE FUNCTION fill(who uuid, trade uuid, tried boolean) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     a accounts;
     t trades;
@@ -451,7 +452,7 @@ BEGIN
         take := least(rest, coalesce(o.open_quantity, o.quantity));
         rest := rest - take;
         spent := spent + take;
-        IF a.method = 'netting' THEN
+        IF a.method = 'netting' OR tried THEN
             piece := average_cost(spent, side_quantity, side_cost) - removed;
         ELSE
             piece := coalesce(round(coalesce(o.open_quantity, o.quantity) * o.price, 8)
@@ -472,14 +473,11 @@ BEGIN
     END IF;
 
     IF coalesce(t.profit, 0) = 0 THEN
-        IF NOT known THEN
-            RAISE EXCEPTION 'cost not known' USING ERRCODE = 'XF004';
-        END IF;
         r := profit_rate(t.symbol, a.currency, t.price, t.executed_at);
-        IF r.num IS NULL THEN
-            RAISE EXCEPTION 'rate not known' USING ERRCODE = 'XF004';
+        IF NOT tried AND (NOT known OR r.num IS NULL) THEN
+            RAISE EXCEPTION 'cost or rate not known' USING ERRCODE = 'XF004';
         END IF;
-        gain := convert(realized_sum, r);
+        gain := coalesce(convert(realized_sum, r), 0);
         UPDATE trades SET profit = gain, profit_source = 'computed', conversion_rate = r.num / r.den,
                           conversion_pair = r.pair, conversion_at = r.observed_at
          WHERE id = t.id;
@@ -493,7 +491,7 @@ BEGIN
 
     -- all of it on the first of the closures: only the sum is compared
     SELECT min(id) INTO first_closure FROM closures WHERE closing_trade_id = t.id;
-    UPDATE closures SET realized = realized_sum, profit = gain WHERE id = first_closure;
+    UPDATE closures SET realized = realized_sum, profit = CASE WHEN profit_source = 'computed' THEN gain END WHERE id = first_closure;
     PERFORM move_anchors(who, gain + coalesce(t.swap, 0), t.executed_at);
 END $$;
 
@@ -837,7 +835,7 @@ BEGIN
         -- what a reducing order costs must not keep the position open
         hit := l.type = 'kill_switch' OR is_latched(l) OR b.breached
                OR (f.breached AND NOT reducing AND NOT (latches(l) AND o.closed));
-        IF hit AND (l.action = 'halt' OR l.type = 'kill_switch' AND l.action <> 'warn') THEN
+        IF hit AND (l.action = 'halt' OR l.type = 'kill_switch' AND l.action = 'block') THEN
             state := 'halted';
         ELSIF hit AND l.action = 'reduce_only' AND state = 'active' THEN
             state := 'reduce_only';
@@ -926,8 +924,15 @@ BEGIN
     BEGIN
         DELETE FROM trades WHERE id = t.id;
         INSERT INTO trades SELECT (t).*;
-        UPDATE trades SET status = 'executed', executed_at = o.at WHERE id = t.id;
-        PERFORM fill(t.user_id, t.id);
+        -- an order that waits is tried at the price of the market where it has none
+        UPDATE trades x
+           SET status = 'executed', executed_at = o.at,
+               price = CASE WHEN t.status = 'pending' AND t.price IS NULL
+                            THEN mark_of(t.symbol, (SELECT p.last_price FROM positions_of(t.user_id) AS p WHERE p.symbol = t.symbol),
+                                         (SELECT p.last_price_at FROM positions_of(t.user_id) AS p WHERE p.symbol = t.symbol), now_is())
+                            ELSE t.price END
+         WHERE x.id = t.id;
+        PERFORM fill(t.user_id, t.id, t.status = 'pending');
         IF NOT history THEN
             after := measures(t.user_id, o, 'after');
         END IF;
@@ -948,57 +953,72 @@ BEGIN
     END IF;
 END $$;
 
+-- Accounts are ready in the order of their users; rows come in their own.
 CREATE FUNCTION insert_trades(rows jsonb) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
+    users uuid[] := ARRAY(SELECT DISTINCT (r ->> 'user_id')::uuid AS u FROM jsonb_array_elements(rows) AS r
+                           WHERE r ->> 'status' <> 'rejected' ORDER BY u);
     who uuid;
     item jsonb;
     t trades;
 BEGIN
-    FOR who IN SELECT DISTINCT (r ->> 'user_id')::uuid AS u FROM jsonb_array_elements(rows) AS r ORDER BY u LOOP
+    FOREACH who IN ARRAY users LOOP
         PERFORM roll(who);
-        FOR item IN SELECT r FROM jsonb_array_elements(rows) WITH ORDINALITY AS r (r, n)
-                     WHERE (r ->> 'user_id')::uuid = who ORDER BY n LOOP
-            t := jsonb_populate_record(NULL::trades, item);
-            t.symbol := translate(upper(t.symbol), '/_-. ', '');
-            t.profit_source := 'application';
-            PERFORM place(t, true);
-        END LOOP;
+    END LOOP;
+    FOR item IN SELECT r FROM jsonb_array_elements(rows) WITH ORDINALITY AS r (r, n) ORDER BY n LOOP
+        t := jsonb_populate_record(NULL::trades, item);
+        t.symbol := translate(upper(t.symbol), '/_-. ', '');
+        t.profit_source := 'application';
+        PERFORM place(t, true);
+    END LOOP;
+    FOREACH who IN ARRAY users LOOP
         PERFORM finish(who);
     END LOOP;
 END $$;
 
--- rows: id, executed_at and price of pending trades; in the order of the table they were in no particular one
-CREATE FUNCTION execute_trades(rows jsonb) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION execute_trade(which uuid, at timestamptz, at_price numeric) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    who uuid;
-    item record;
     t trades;
 BEGIN
-    FOR who IN SELECT DISTINCT x.user_id FROM trades x
-                WHERE x.id IN (SELECT (r ->> 'id')::uuid FROM jsonb_array_elements(rows) AS r) ORDER BY 1 LOOP
-        PERFORM roll(who);
-        FOR item IN SELECT r.* FROM jsonb_to_recordset(rows) AS r (id uuid, executed_at timestamptz, price numeric)
-                      JOIN trades x USING (id) WHERE x.user_id = who LOOP
-            SELECT * INTO t FROM trades WHERE id = item.id;
-            t.status := 'executed';
-            t.executed_at := item.executed_at;
-            t.price := item.price;
-            PERFORM place(t, false);
-        END LOOP;
-        PERFORM finish(who);
-    END LOOP;
+    SELECT * INTO t FROM trades WHERE id = which;
+    PERFORM roll(t.user_id);
+    t.status := 'executed';
+    t.executed_at := at;
+    t.price := at_price;
+    PERFORM place(t, false);
+    PERFORM finish(t.user_id);
 END $$;
 
--- A closing is refused by nothing but a halt.
-CREATE FUNCTION check_halt(who uuid, t trades) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION set_price(which uuid, at_price numeric) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    o asked := (t.symbol, t.type, t.quantity, t.price, now_is(), t.strategy_id, false, false);
-    before measured[] := measures(who, o, 'before');
+    t trades;
+    c record;
+    rest numeric;
+BEGIN
+    SELECT * INTO t FROM trades WHERE id = which;
+    PERFORM roll(t.user_id);
+    -- what was closed of it takes its cost along now, newest last
+    rest := coalesce(t.open_quantity, t.quantity);
+    FOR c IN SELECT * FROM closures WHERE trade_id = which ORDER BY id DESC LOOP
+        UPDATE closures SET cost = cost + round((rest + c.quantity) * at_price, 8) - round(rest * at_price, 8) WHERE id = c.id;
+        rest := rest + c.quantity;
+    END LOOP;
+    UPDATE trades SET price = at_price WHERE id = which;
+    INSERT INTO executions (user_id, symbol, price, at) VALUES (t.user_id, t.symbol, at_price, t.executed_at);
+    PERFORM finish(t.user_id);
+END $$;
+
+-- A closing is refused by nothing but a halt, of the account or by a limit of all that it does.
+CREATE FUNCTION check_halt(who uuid) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    equity numeric := equity_of(who);
+    held holding[] := ARRAY(SELECT h FROM holdings_of(who, NULL) AS h);
 BEGIN
     IF (SELECT state FROM accounts WHERE user_id = who) = 'halted' OR EXISTS (
-            SELECT FROM unnest(before) AS b JOIN limits l ON l.id = b.limit_id
-             WHERE l.type = 'kill_switch' AND l.action <> 'warn'
-                OR l.action = 'halt' AND (b.breached OR is_latched(l))) THEN
+            SELECT FROM limits l
+             WHERE l.user_id = who AND l.is_active AND l.symbol IS NULL AND l.currency IS NULL AND l.strategy_id IS NULL
+               AND (l.type = 'kill_switch' AND l.action IN ('block', 'halt')
+                    OR l.action = 'halt' AND (is_latched(l) OR (measure(who, l, NULL, 'now', equity, held)).breached))) THEN
         RAISE EXCEPTION 'halted' USING ERRCODE = 'XF002';
     END IF;
 END $$;
@@ -1010,8 +1030,9 @@ DECLARE
 BEGIN
     SELECT * INTO t FROM trades WHERE id = trade;
     PERFORM roll(t.user_id);
-    PERFORM check_halt(t.user_id, t);
+    PERFORM check_halt(t.user_id);
     PERFORM leave(t.user_id, trade, coalesce(t.open_quantity, t.quantity), at);
+    UPDATE closures SET profit = gain - coalesce(t.profit, 0) WHERE id = (SELECT max(id) FROM closures WHERE trade_id = trade);
     UPDATE trades SET closed_at = at, profit = gain, commission = fee, swap = carried WHERE id = trade;
     PERFORM move_anchors(t.user_id, gain - coalesce(t.profit, 0) - (fee - coalesce(t.commission, 0))
                                     + carried - coalesce(t.swap, 0), at);
@@ -1027,7 +1048,7 @@ BEGIN
     SELECT * INTO t FROM trades WHERE id = trade;
     PERFORM roll(t.user_id);
     IF t.status = 'executed' AND t.closed_at IS NULL THEN
-        PERFORM check_halt(t.user_id, t);
+        PERFORM check_halt(t.user_id);
     END IF;
     gain := close_trade(t.user_id, trade, at_price, at, fee, carried, units);
     PERFORM finish(t.user_id);
@@ -1116,6 +1137,38 @@ BEGIN
     ELSIF l.type = 'trailing_drawdown_eod' THEN
         UPDATE accounts SET eod_high_water_mark = coalesce(equity, eod_high_water_mark) WHERE user_id = l.user_id;
     END IF;
+END $$;
+
+-- What readers see: as if somebody had looked now, but nothing stays
+CREATE FUNCTION utilization(who uuid) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    seen text;
+BEGIN
+    PERFORM roll(who);
+    PERFORM finish(who);
+    SELECT string_agg(l.id || ' ' || coalesce(trim_scale(l.current_value)::text, 'unknown'), ', ' ORDER BY l.id) INTO seen
+      FROM limits l WHERE l.user_id = who AND l.is_active;
+    RAISE EXCEPTION 'it was only looked at' USING ERRCODE = 'P0001';
+EXCEPTION WHEN SQLSTATE 'P0001' THEN
+    RETURN seen;
+END $$;
+
+-- The limits that would refuse a trade, or the state
+CREATE FUNCTION check_risk(t trades) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    about text;
+BEGIN
+    PERFORM roll(t.user_id);
+    PERFORM place(t, true);
+    RAISE EXCEPTION 'it was only looked at' USING ERRCODE = 'P0001';
+EXCEPTION
+    WHEN SQLSTATE 'P0001' THEN
+        RETURN 'allowed';
+    WHEN SQLSTATE 'XF001' THEN
+        GET STACKED DIAGNOSTICS about = PG_EXCEPTION_DETAIL;
+        RETURN about;
+    WHEN SQLSTATE 'XF002' THEN
+        RETURN 'state';
 END $$;
 
 --

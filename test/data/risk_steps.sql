@@ -229,11 +229,9 @@ BEGIN
     ELSIF d < 0.15 THEN
         SELECT * INTO x FROM trades p WHERE p.user_id = t.user_id AND p.status = 'pending' ORDER BY dice() LIMIT 1;
         IF FOUND THEN
-            SELECT jsonb_build_array(jsonb_build_object('id', x.id, 'executed_at', now_is(), 'price', coalesce(x.price, m.price)))
-              INTO rows FROM market m WHERE m.symbol = x.symbol;
-            engine := format('UPDATE fx.trades t SET status = ''executed'', executed_at = r.executed_at, price = r.price
-                FROM jsonb_to_recordset(%L) AS r (id uuid, executed_at timestamptz, price numeric) WHERE t.id = r.id', rows);
-            oracle := format('SELECT execute_trades(%L)', rows);
+            SELECT coalesce(x.price, m.price) INTO x.price FROM market m WHERE m.symbol = x.symbol;
+            engine := format('UPDATE fx.trades SET status = ''executed'', executed_at = %L, price = %s WHERE id = %L', now_is(), x.price, x.id);
+            oracle := format('SELECT execute_trade(%L, %L, %s)', x.id, now_is(), x.price);
             RETURN;
         END IF;
     ELSIF d < 0.31 THEN
@@ -260,7 +258,15 @@ BEGIN
             END IF;
             RETURN;
         END IF;
-    ELSIF d < 0.33 THEN
+    ELSIF d < 0.32 THEN
+        SELECT * INTO x FROM trades p WHERE p.user_id = t.user_id AND p.status = 'executed' AND p.price IS NULL ORDER BY dice() LIMIT 1;
+        IF FOUND THEN
+            SELECT m.price INTO x.price FROM market m WHERE m.symbol = x.symbol;
+            engine := format('UPDATE fx.trades SET price = %s WHERE id = %L', x.price, x.id);
+            oracle := format('SELECT set_price(%L, %s)', x.id, x.price);
+            RETURN;
+        END IF;
+    ELSIF d < 0.34 THEN
         SELECT * INTO x FROM trades p WHERE p.user_id = t.user_id AND p.closed_at IS NOT NULL ORDER BY dice() LIMIT 1;
         IF FOUND THEN
             numbers := ARRAY[round(uniform(-50, 50)::numeric, 2)];
@@ -268,7 +274,7 @@ BEGIN
             oracle := format('SELECT correct_profit(%L, %s)', x.id, numbers[1]);
             RETURN;
         END IF;
-    ELSIF d < 0.38 THEN
+    ELSIF d < 0.39 THEN
         numbers := ARRAY[round((10 ^ uniform(0, 3))::numeric * greatest(t.initial / 50000, 1), 2)];
         IF dice() < 0.6 THEN
             engine := format('SELECT fx.deposit(%L, %s)', t.user_id, numbers[1]);
@@ -313,7 +319,21 @@ BEGIN
         engine := format('SELECT fx.set_trading_state(%L, %L, %L)', t.user_id, oracle, 'a test');
         oracle := format('SELECT set_state(%L, %L)', t.user_id, oracle);
         RETURN;
-    ELSIF d < 0.58 THEN
+    ELSIF d < 0.57 THEN
+        engine := format('SELECT string_agg(u.limit_id || '' '' || CASE WHEN u.current_value < 10000000000 THEN trim_scale(u.current_value)::text
+                ELSE ''unknown'' END, '', '' ORDER BY u.limit_id) FROM fx.risk_utilization(%L) AS u', t.user_id);
+        oracle := format('SELECT utilization(%L)', t.user_id);
+        RETURN;
+    ELSIF d < 0.60 THEN
+        x := jsonb_populate_record(x, some_trade(t) || jsonb_build_object('status', 'pending', 'profit', 0, 'commission', 0, 'swap', 0,
+            'profit_source', 'application', 'strategy_id', NULL, 'executed_at', NULL, 'closed_at', NULL));
+        engine := format('SELECT CASE WHEN bool_or(c.limit_id IS NULL) THEN ''state'' WHEN bool_and(c.allowed) IS NOT FALSE THEN ''allowed''
+                ELSE string_agg(c.limit_id::text, '' '' ORDER BY c.limit_id) FILTER (WHERE NOT c.allowed) END
+            FROM fx.check_risk(%L, %L, %L, %s, %s) AS c', t.user_id, x.symbol, x.type, x.quantity, coalesce(x.price::text, 'NULL'));
+        x.symbol := translate(upper(x.symbol), '/_-. ', '');
+        oracle := format('SELECT check_risk(%L::trades)', x);
+        RETURN;
+    ELSIF d < 0.63 THEN
         engine := format('SELECT fx.mark_account(%L)', t.user_id);
         oracle := format('SELECT observe(%L)', t.user_id);
         RETURN;
@@ -338,7 +358,10 @@ DECLARE
     message text;
     about text;
 BEGIN
-    IF statement ~ '^SELECT (fx.(close_trade|deposit|withdraw|mark_account)|close_by_engine|pay|observe)' THEN
+    IF statement ~ '^SELECT (CASE|string_agg|check_risk|utilization)' THEN
+        EXECUTE statement INTO result;
+        result := coalesce(result, '');
+    ELSIF statement ~ '^SELECT (fx.(close_trade|deposit|withdraw|mark_account)|close_by_engine|pay|observe)' THEN
         EXECUTE statement INTO result;
         result := 'ok ' || coalesce(trim_scale(nullif(result, '')::numeric)::text, '');
     ELSE
