@@ -141,6 +141,7 @@ typedef struct FxVerdict
 	bool		refused;		/* by this limit */
 	char	   *reason;			/* for people; NULL when it is not refused */
 	FxMeasure	utilization;	/* percent of the bound after the order */
+	struct FxReading *readings; /* before and after, with all that was compared */
 	bool		warned;			/* would be refused, were the action not to warn */
 } FxVerdict;
 
@@ -160,6 +161,12 @@ typedef struct FxDecision
 extern const char *const fx_risk_type_names[FX_RISK_TYPES];
 extern FxRisk *fx_risk_load(FxAccount *account);
 extern void fx_risk_finish(FxRisk *risk);
+
+/*
+ * Does fx_risk_finish() count rows of fx.trades?  What the statement changes in
+ * them is written before it then.
+ */
+extern bool fx_risk_reads_trades(const FxRisk *risk);
 
 /* risk_decide.c */
 extern FxDecision *fx_risk_decide(FxRisk *risk, FxAccount *before, FxAccount *after,

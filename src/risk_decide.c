@@ -24,10 +24,11 @@
 
 static bool is_reducing(const FxAccount *before, const FxOrder *order);
 static bool covers_order(const FxLimit *limit, const FxOrder *order, const FxQuote *quote);
-static void judge(FxRisk *risk, FxDecision *decision, const FxLimit *limit, FxBook *before,
-				  FxBook *after, const FxOrder *order, bool reducing);
+static void judge(FxRisk *risk, FxDecision *decision, const FxLimit *limit, FxView *before,
+				  FxView *after, const FxOrder *order, bool reducing);
 static FxTradingState state_of_action(const FxLimit *limit);
 static void demand_state(FxDecision *decision, const FxLimit *limit);
+static void blame_limit(FxDecision *decision, const FxAccount *account, const FxOrder *order);
 static void note_order(FxRisk *risk, FxLimit *limit);
 
 /*
@@ -44,8 +45,18 @@ fx_risk_decide(FxRisk *risk, FxAccount *before, FxAccount *after, const FxOrder 
 	if (decision == NULL)
 	{
 		decision = (FxDecision *) MemoryContextAlloc(risk->context, sizeof(FxDecision));
-		decision->verdicts = risk->nlimits == 0 ? NULL : (FxVerdict *)
-			MemoryContextAlloc(risk->context, risk->nlimits * sizeof(FxVerdict));
+		decision->verdicts = NULL;
+		if (risk->nlimits > 0)
+		{
+			FxReading  *readings;
+
+			decision->verdicts = (FxVerdict *)
+				MemoryContextAlloc(risk->context, risk->nlimits * sizeof(FxVerdict));
+			readings = (FxReading *)
+				MemoryContextAlloc(risk->context, 2 * risk->nlimits * sizeof(FxReading));
+			for (int i = 0; i < risk->nlimits; i++)
+				decision->verdicts[i].readings = readings + 2 * i;
+		}
 		risk->decision = decision;
 	}
 	decision->state = before->state;
@@ -61,32 +72,34 @@ fx_risk_decide(FxRisk *risk, FxAccount *before, FxAccount *after, const FxOrder 
 
 	if (risk->nlimits > 0)
 	{
-		FxPosition *position = fx_risk_find_position(after, order->symbol);
+		FxPosition *position = fx_view_find_position(after, order->symbol);
 		FxQuote		quote;
-		FxBook		book_before;
-		FxBook		book_after;
+		FxView		view_before;
+		FxView		view_after;
 
 		if (position != NULL)
 			fx_position_value(after, position);
 		else
 			fx_quote_get(order->symbol, after->currency, after->now, &quote);
 
-		fx_book_begin(&book_before, before, order, NULL,
+		fx_view_begin(&view_before, before, order, NULL,
 					  position != NULL ? &position->quote : &quote);
-		fx_book_begin(&book_after, after, order, &book_before, book_before.quote);
-		decision->executed = fx_risk_is_executed(&book_after);
+		fx_view_begin(&view_after, after, order, &view_before, view_before.quote);
+		decision->executed = fx_view_is_executed(&view_after);
 		for (int i = 0; i < risk->nlimits; i++)
 		{
-			if (covers_order(&risk->limits[i], order, book_after.quote))
-				judge(risk, decision, &risk->limits[i], &book_before, &book_after, order, reducing);
+			if (covers_order(&risk->limits[i], order, view_after.quote))
+				judge(risk, decision, &risk->limits[i], &view_before, &view_after, order, reducing);
 		}
-		fx_book_end(&book_before);
-		fx_book_end(&book_after);
+		fx_view_end(&view_before);
+		fx_view_end(&view_after);
 	}
 
 	decision->halted = decision->state == FX_HALTED ||
 		(decision->state == FX_REDUCE_ONLY && !reducing);
 	decision->refused |= decision->halted;
+	if (decision->halted && decision->state_limit != NULL)
+		blame_limit(decision, after, order);
 	return decision;
 }
 
@@ -132,7 +145,7 @@ fx_risk_accept(FxRisk *risk, const FxDecision *decision, const FxOrder *order)
 void
 fx_risk_refuse(const FxRisk *risk, const FxDecision *decision, const FxOrder *order)
 {
-	const FxVerdict **verdicts = fx_risk_sort(decision);
+	const FxVerdict **verdicts = fx_risk_sort(decision, true);
 	int			nrefused = 0;
 
 	if (decision->halted)
@@ -172,9 +185,9 @@ FxTradingState
 fx_risk_state(FxRisk *risk)
 {
 	FxTradingState state = risk->account->state;
-	FxBook		book;
+	FxView		view;
 
-	fx_book_begin(&book, risk->account, NULL, NULL, NULL);
+	fx_view_begin(&view, risk->account, NULL, NULL, NULL);
 	for (int i = 0; i < risk->nlimits; i++)
 	{
 		const FxLimit *limit = &risk->limits[i];
@@ -183,7 +196,7 @@ fx_risk_state(FxRisk *risk)
 		if (state_of_action(limit) <= state || limit->symbol[0] != '\0' ||
 			limit->currency[0] != '\0' || limit->has_strategy)
 			continue;
-		fx_risk_read(risk, limit, &book, &reading);
+		fx_risk_read(risk, limit, &view, &reading);
 		if (reading.breached || fx_risk_is_latched(limit, risk->account->now))
 			state = state_of_action(limit);
 	}
@@ -215,7 +228,7 @@ is_reducing(const FxAccount *before, const FxOrder *order)
 
 	if (before->method == FX_HEDGING || order->closed)
 		return false;
-	position = fx_risk_find_position(before, order->symbol);
+	position = fx_view_find_position(before, order->symbol);
 	return position != NULL && order->quantity <= position->quantity[FX_OTHER_SIDE(order->side)];
 }
 
@@ -236,7 +249,7 @@ covers_order(const FxLimit *limit, const FxOrder *order, const FxQuote *quote)
 }
 
 static void
-judge(FxRisk *risk, FxDecision *decision, const FxLimit *limit, FxBook *before, FxBook *after,
+judge(FxRisk *risk, FxDecision *decision, const FxLimit *limit, FxView *before, FxView *after,
 	  const FxOrder *order, bool reducing)
 {
 	FxVerdict  *verdict = &decision->verdicts[decision->nverdicts++];
@@ -244,24 +257,24 @@ judge(FxRisk *risk, FxDecision *decision, const FxLimit *limit, FxBook *before, 
 	bool		breached_before;
 	bool		breached_by_order;
 	bool		unknown;
-	FxReading	reading_before;
-	FxReading	reading;
+	FxReading  *reading_before = &verdict->readings[0];
+	FxReading  *reading = &verdict->readings[1];
 
-	fx_risk_read(risk, limit, after, &reading);
-	fx_risk_read(risk, limit, before, &reading_before);
+	fx_risk_read(risk, limit, after, reading);
+	fx_risk_read(risk, limit, before, reading_before);
 	verdict->limit = limit;
-	verdict->before = reading_before.measure;
-	verdict->after = reading.measure;
-	verdict->bound = reading.bound;
-	verdict->breached = reading.breached || latched;
+	verdict->before = reading_before->measure;
+	verdict->after = reading->measure;
+	verdict->bound = reading->bound;
+	verdict->breached = reading->breached || latched;
 	verdict->refused = false;
 	verdict->warned = false;
 	verdict->reason = NULL;
-	fx_risk_utilization_of(&reading, &verdict->utilization);
+	fx_reading_utilization(reading, &verdict->utilization);
 
-	unknown = !reading.measure.known || !reading.bound.known;
-	breached_before = reading_before.breached || latched;
-	breached_by_order = reading.breached && fx_risk_increases(&reading_before, &reading);
+	unknown = !reading->measure.known || !reading->bound.known;
+	breached_before = reading_before->breached || latched;
+	breached_by_order = reading->breached && fx_reading_increases(reading_before, reading);
 	if (fx_risk_latches(limit->type) && order->closed)
 		breached_by_order = false;
 
@@ -280,7 +293,7 @@ judge(FxRisk *risk, FxDecision *decision, const FxLimit *limit, FxBook *before, 
 		(limit->type == FX_KILL_SWITCH && (!reducing || state_of_action(limit) == FX_HALTED)) ||
 		(breached_before && fx_risk_latches(limit->type) && !reducing))
 	{
-		verdict->reason = fx_risk_explain(after->account, limit, order, &reading_before, &reading);
+		verdict->reason = fx_risk_explain(after->account, limit, order, reading_before, reading);
 		if (limit->action == FX_ACTION_WARN)
 			verdict->warned = true;
 		else
@@ -321,6 +334,24 @@ demand_state(FxDecision *decision, const FxLimit *limit)
 		decision->state = state;
 		decision->state_reason = limit->name;
 		decision->state_limit = limit;
+	}
+}
+
+/*
+ * The limit that demands the state refuses what is refused by the state.
+ */
+static void
+blame_limit(FxDecision *decision, const FxAccount *account, const FxOrder *order)
+{
+	for (int i = 0; i < decision->nverdicts; i++)
+	{
+		FxVerdict  *verdict = &decision->verdicts[i];
+
+		if (verdict->limit != decision->state_limit || verdict->refused)
+			continue;
+		verdict->refused = true;
+		verdict->reason = fx_risk_explain(account, verdict->limit, NULL, &verdict->readings[0],
+										  &verdict->readings[0]);
 	}
 }
 

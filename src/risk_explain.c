@@ -39,6 +39,7 @@ static void put_verdict(StringInfo buf, const FxVerdict *verdict);
 static void put_key(StringInfo buf, const char *key);
 static void put_text(StringInfo buf, const char *key, const char *text);
 static void put_number(StringInfo buf, const char *key, const FxMeasure *measure);
+static int	compare_refusals(const void *a, const void *b);
 static int	compare_verdicts(const void *a, const void *b);
 
 const char *
@@ -123,18 +124,19 @@ fx_risk_explain(const FxAccount *account, const FxLimit *limit, const FxOrder *o
 }
 
 /*
- * The verdicts, those that refuse first, then what is not known, then those
- * used up most.
+ * The verdicts: what is not known, then those used up most; but before all,
+ * where that is wanted, those that refuse.
  */
 const FxVerdict **
-fx_risk_sort(const FxDecision *decision)
+fx_risk_sort(const FxDecision *decision, bool refused_first)
 {
 	const FxVerdict **verdicts = (const FxVerdict **)
 		palloc((decision->nverdicts + 1) * sizeof(FxVerdict *));
 
 	for (int i = 0; i < decision->nverdicts; i++)
 		verdicts[i] = &decision->verdicts[i];
-	qsort(verdicts, decision->nverdicts, sizeof(FxVerdict *), compare_verdicts);
+	qsort(verdicts, decision->nverdicts, sizeof(FxVerdict *),
+		  refused_first ? compare_refusals : compare_verdicts);
 	return verdicts;
 }
 
@@ -145,7 +147,7 @@ fx_risk_sort(const FxDecision *decision)
 void
 fx_risk_put_verdicts(StringInfo buf, const FxDecision *decision, bool counting)
 {
-	const FxVerdict **verdicts = fx_risk_sort(decision);
+	const FxVerdict **verdicts = fx_risk_sort(decision, true);
 	bool		first = true;
 
 	appendStringInfoChar(buf, '[');
@@ -318,6 +320,17 @@ put_number(StringInfo buf, const char *key, const FxMeasure *measure)
 }
 
 static int
+compare_refusals(const void *a, const void *b)
+{
+	const FxVerdict *left = *(const FxVerdict *const *) a;
+	const FxVerdict *right = *(const FxVerdict *const *) b;
+
+	if (left->refused != right->refused)
+		return left->refused ? -1 : 1;
+	return compare_verdicts(a, b);
+}
+
+static int
 compare_verdicts(const void *a, const void *b)
 {
 	const FxVerdict *left = *(const FxVerdict *const *) a;
@@ -325,8 +338,6 @@ compare_verdicts(const void *a, const void *b)
 	const FxMeasure *used_left = &left->utilization;
 	const FxMeasure *used_right = &right->utilization;
 
-	if (left->refused != right->refused)
-		return left->refused ? -1 : 1;
 	if (used_left->known != used_right->known)
 		return used_left->known ? 1 : -1;
 	if (used_left->known && used_left->infinite != used_right->infinite)

@@ -50,11 +50,11 @@ typedef struct FxLeg
  * An account as it is measured, before an order, after it, or without one.
  * What several limits need is worked out once.
  */
-typedef struct FxBook
+typedef struct FxView
 {
 	FxAccount  *account;
 	const FxOrder *order;		/* or NULL */
-	struct FxBook *before;		/* the book before the order, in the one after it */
+	struct FxView *before;		/* the view before the order, in the one after it */
 	FxPosition *position;		/* of the order's symbol, or NULL */
 	const FxQuote *quote;		/* of it; NULL without an order */
 	const char *currency;		/* which of the order's two is measured, when that is settled */
@@ -65,7 +65,7 @@ typedef struct FxBook
 	FxMeasure	gross;			/* sum of the notionals of all positions */
 	FxLeg	   *legs;
 	int			nlegs;
-} FxBook;
+} FxView;
 
 /*
  * The measure of a limit against its bound.  All of it is exact in whole
@@ -83,19 +83,39 @@ typedef struct FxReading
 	bool		breached;
 } FxReading;
 
+/* risk_view.c */
+extern void fx_view_begin(FxView *view, FxAccount *account, const FxOrder *order,
+						  FxView *before, const FxQuote *quote);
+extern void fx_view_end(FxView *view);
+extern FxPosition *fx_view_find_position(const FxAccount *account, const char *symbol);
+extern bool fx_view_is_executed(const FxView *view);
+extern bool fx_view_covers(const FxLimit *limit, FxAccount *account, FxPosition *position);
+extern const FxMeasure *fx_view_equity(FxView *view);
+extern const FxMeasure *fx_view_gross(FxView *view);
+extern void fx_view_exposure(const FxLimit *limit, FxView *view, FxMeasure *sum);
+extern void fx_view_notional(FxView *view, FxPosition *position, int128 units,
+							 FxMeasure *result);
+extern void fx_view_order_notional(FxView *view, FxMeasure *result);
+extern void fx_view_legs(FxView *view);
+extern void fx_view_leg(FxView *view, const char *currency, FxMeasure *sum);
+extern int128 fx_net_units(const FxPosition *position);
+extern void fx_measure_miss(FxMeasure *measure, const char *format,...) pg_attribute_printf(2, 3);
+
+/* risk_reading.c */
+extern void fx_reading_set_amount(const FxLimit *limit, FxReading *reading,
+								  const FxMeasure *amount, const FxMeasure *basis);
+extern void fx_reading_set_ratio(const FxLimit *limit, FxReading *reading,
+								 const FxMeasure *amount, const FxMeasure *basis);
+extern void fx_reading_set_count(const FxLimit *limit, FxReading *reading, int64 count);
+extern int	fx_reading_compare(const FxReading *reading);
+extern bool fx_reading_increases(const FxReading *before, const FxReading *after);
+extern void fx_reading_in_units_of_limit(const FxLimit *limit, const FxReading *reading,
+										 FxMeasure *result);
+extern void fx_reading_utilization(const FxReading *reading, FxMeasure *result);
+
 /* risk_measure.c */
-extern void fx_book_begin(FxBook *book, FxAccount *account, const FxOrder *order,
-						  FxBook *before, const FxQuote *quote);
-extern void fx_book_end(FxBook *book);
-extern FxPosition *fx_risk_find_position(const FxAccount *account, const char *symbol);
-extern bool fx_risk_is_executed(const FxBook *book);
-extern bool fx_risk_mul_div(int128 a, int128 b, int128 c, int128 *result);
-extern void fx_risk_read(const FxRisk *risk, const FxLimit *limit, FxBook *book,
+extern void fx_risk_read(const FxRisk *risk, const FxLimit *limit, FxView *view,
 						 FxReading *reading);
-extern bool fx_risk_increases(const FxReading *before, const FxReading *after);
-extern void fx_risk_in_units_of_limit(const FxLimit *limit, const FxReading *reading,
-									  FxMeasure *result);
-extern void fx_risk_utilization_of(const FxReading *reading, FxMeasure *result);
 
 /* risk_scope.c */
 extern void fx_scope_load_all(FxRisk *risk, bool before_statement);
@@ -116,9 +136,18 @@ extern Datum fx_risk_get_numeric(const FxMeasure *measure, bool *isnull);
 extern const char *fx_risk_state_name(FxTradingState state);
 extern char *fx_risk_explain(const FxAccount *account, const FxLimit *limit, const FxOrder *order,
 							 const FxReading *before, const FxReading *after);
-extern const FxVerdict **fx_risk_sort(const FxDecision *decision);
+extern const FxVerdict **fx_risk_sort(const FxDecision *decision, bool refused_first);
 extern void fx_risk_put_verdicts(StringInfo buf, const FxDecision *decision, bool counting);
 extern char *fx_risk_detail(const FxDecision *decision);
+
+static inline void
+fx_measure_set(FxMeasure *measure, int128 value)
+{
+	measure->known = true;
+	measure->infinite = false;
+	measure->value = value;
+	measure->missing[0] = '\0';
+}
 
 /* Types whose breach holds on, and whose measure an order does not reserve */
 static inline bool

@@ -109,7 +109,7 @@ static int	find_name(Datum value, const char *const *names, int count);
 static FxBasis default_basis(FxRiskType type);
 static void read_order_times(FxRisk *risk, FxLimit *limit, Datum value);
 static void end_latch(FxLimit *limit, TimestampTz now);
-static void observe(FxRisk *risk, FxLimit *limit, FxBook *book, bool *changed);
+static void observe(FxRisk *risk, FxLimit *limit, FxView *view, bool *changed);
 static bool is_at_warning_level(const FxLimit *limit);
 static void latch(FxRisk *risk, FxLimit *limit, const FxReading *reading, const char *reason);
 static void forget_old_orders(FxRisk *risk, FxLimit *limit);
@@ -196,6 +196,17 @@ fx_risk_is_latched(const FxLimit *limit, TimestampTz now)
 	return limit->breached_at != 0 && limit->breached_until > now;
 }
 
+bool
+fx_risk_reads_trades(const FxRisk *risk)
+{
+	for (int i = 0; i < risk->nlimits; i++)
+	{
+		if (risk->limits[i].scope != NULL)
+			return true;
+	}
+	return false;
+}
+
 /*
  * At the end of a statement: measure all limits as they are now, latch those
  * that are breached, and write what has changed.
@@ -205,19 +216,19 @@ fx_risk_finish(FxRisk *risk)
 {
 	Relation	rel = NULL;
 	TupleTableSlot *slot = NULL;
-	FxBook		book;
+	FxView		view;
 
 	if (risk->nlimits == 0)
 		return;
 
 	CommandCounterIncrement();
 	fx_scope_load_all(risk, false);
-	fx_book_begin(&book, risk->account, NULL, NULL, NULL);
+	fx_view_begin(&view, risk->account, NULL, NULL, NULL);
 	for (int i = 0; i < risk->nlimits; i++)
 	{
 		bool		changed = false;
 
-		observe(risk, &risk->limits[i], &book, &changed);
+		observe(risk, &risk->limits[i], &view, &changed);
 		if (!changed)
 			continue;
 		if (rel == NULL)
@@ -227,7 +238,7 @@ fx_risk_finish(FxRisk *risk)
 		}
 		write_row(rel, slot, &risk->limits[i]);
 	}
-	fx_book_end(&book);
+	fx_view_end(&view);
 	if (rel != NULL)
 	{
 		ExecDropSingleTupleTableSlot(slot);
@@ -457,7 +468,7 @@ end_latch(FxLimit *limit, TimestampTz now)
  * Measure one limit, and note what that changes.
  */
 static void
-observe(FxRisk *risk, FxLimit *limit, FxBook *book, bool *changed)
+observe(FxRisk *risk, FxLimit *limit, FxView *view, bool *changed)
 {
 	FxReading	reading;
 	FxMeasure	current;
@@ -468,9 +479,9 @@ observe(FxRisk *risk, FxLimit *limit, FxBook *book, bool *changed)
 	if (limit->type == FX_MAX_ORDER_RATE)
 		forget_old_orders(risk, limit);
 
-	fx_risk_read(risk, limit, book, &reading);
-	fx_risk_in_units_of_limit(limit, &reading, &current);
-	fx_risk_utilization_of(&reading, &utilization);
+	fx_risk_read(risk, limit, view, &reading);
+	fx_reading_in_units_of_limit(limit, &reading, &current);
+	fx_reading_utilization(&reading, &utilization);
 
 	has_current = current.known && !current.infinite && current.value < CURRENT_VALUE_END;
 	*changed = limit->dirty || has_current != limit->has_current ||

@@ -20,93 +20,32 @@
 #include "compat.h"
 #include "risk_internal.h"
 
-static void read_loss(const FxLimit *limit, FxBook *book, FxReading *reading);
-static void read_drawdown(const FxLimit *limit, FxBook *book, FxReading *reading);
-static void read_min_equity(const FxLimit *limit, FxBook *book, FxReading *reading);
-static void read_position(const FxLimit *limit, FxBook *book, FxReading *reading);
-static void get_strategy_units(const FxLimit *limit, FxBook *book, int128 *quantity);
-static void measure_units(const FxLimit *limit, FxBook *book, FxPosition *position,
+static void read_loss(const FxLimit *limit, FxView *view, FxReading *reading);
+static void read_drawdown(const FxLimit *limit, FxView *view, FxReading *reading);
+static void read_min_equity(const FxLimit *limit, FxView *view, FxReading *reading);
+static void read_position(const FxLimit *limit, FxView *view, FxReading *reading);
+static void get_strategy_units(const FxLimit *limit, FxView *view, int128 *quantity);
+static void measure_units(const FxLimit *limit, FxView *view, FxPosition *position,
 						  const int128 *quantity, FxMeasure *largest);
-static void read_order(const FxLimit *limit, FxBook *book, FxReading *reading);
-static void read_collar(const FxLimit *limit, FxBook *book, FxReading *reading);
-static void read_symbol(const FxLimit *limit, FxBook *book, FxReading *reading);
-static void read_currency(const FxLimit *limit, FxBook *book, FxReading *reading);
-static void read_rate(const FxRisk *risk, const FxLimit *limit, FxBook *book, FxReading *reading);
-static int64 count_open_trades(const FxLimit *limit, FxBook *book);
-static int64 count_day_trades(const FxLimit *limit, FxBook *book);
-static int64 count_losses(const FxLimit *limit, FxBook *book);
-static void set_amount(const FxLimit *limit, FxReading *reading, const FxMeasure *amount,
-					   const FxMeasure *basis);
-static void set_ratio(const FxLimit *limit, FxReading *reading, const FxMeasure *amount,
-					  const FxMeasure *basis);
-static void set_count(const FxLimit *limit, FxReading *reading, int64 count);
-static void get_basis(const FxLimit *limit, FxBook *book, const FxMeasure *anchor,
+static void read_order(const FxLimit *limit, FxView *view, FxReading *reading);
+static void read_collar(const FxLimit *limit, FxView *view, FxReading *reading);
+static void read_symbol(const FxLimit *limit, FxView *view, FxReading *reading);
+static void read_currency(const FxLimit *limit, FxView *view, FxReading *reading);
+static void read_rate(const FxRisk *risk, const FxLimit *limit, FxView *view, FxReading *reading);
+static int64 count_open_trades(const FxLimit *limit, FxView *view);
+static int64 count_day_trades(const FxLimit *limit, FxView *view);
+static int64 count_losses(const FxLimit *limit, FxView *view);
+static void get_basis(const FxLimit *limit, FxView *view, const FxMeasure *anchor,
 					  FxMeasure *basis);
-static const FxMeasure *get_equity(FxBook *book);
-static const FxMeasure *get_gross(FxBook *book);
-static void get_exposure(const FxLimit *limit, FxBook *book, FxMeasure *sum);
-static void get_notional(FxBook *book, FxPosition *position, int128 units, FxMeasure *result);
-static void get_order_notional(FxBook *book, FxMeasure *result);
-static const char *pick_currency(FxBook *book);
-static void get_leg(FxBook *book, const char *currency, FxMeasure *sum);
-static void get_legs(FxBook *book);
-static void add_leg(FxBook *book, const char *currency, int128 amount, const char *missing);
-static bool covers_position(const FxLimit *limit, FxAccount *account, FxPosition *position);
-static int128 net_units(const FxPosition *position);
+static const char *pick_currency(FxView *view);
 static void keep_larger(FxMeasure *largest, const FxMeasure *measure);
-static void set_known(FxMeasure *measure, int128 value);
-static void set_missing(FxMeasure *measure, const char *format,...) pg_attribute_printf(2, 3);
-static int compare_products(int128 a, int128 b, int128 c, int128 d);
-static void multiply(uint128 a, uint128 b, uint128 *high, uint128 *low);
-
-/*
- * Begin to measure an account.  before is the book without the order, where
- * this is the one with it.
- */
-void
-fx_book_begin(FxBook *book, FxAccount *account, const FxOrder *order, FxBook *before,
-			  const FxQuote *quote)
-{
-	book->account = account;
-	book->order = order;
-	book->before = before;
-	book->position = order != NULL ? fx_risk_find_position(account, order->symbol) : NULL;
-	book->quote = quote;
-	book->currency = NULL;
-	book->has_equity = false;
-	book->has_gross = false;
-	book->has_legs = false;
-	book->legs = NULL;
-	book->nlegs = 0;
-}
-
-void
-fx_book_end(FxBook *book)
-{
-	if (book->legs != NULL)
-		pfree(book->legs);
-}
-
-/*
- * The position in a symbol, or NULL: none is made.
- */
-FxPosition *
-fx_risk_find_position(const FxAccount *account, const char *symbol)
-{
-	for (int i = 0; i < account->npositions; i++)
-	{
-		if (strcmp(account->positions[i]->symbol, symbol) == 0)
-			return account->positions[i];
-	}
-	return NULL;
-}
 
 /*
  * Measure a limit.  Of an order's two books, that after it comes first: it
  * settles which currency both look at.
  */
 void
-fx_risk_read(const FxRisk *risk, const FxLimit *limit, FxBook *book, FxReading *reading)
+fx_risk_read(const FxRisk *risk, const FxLimit *limit, FxView *view, FxReading *reading)
 {
 	FxMeasure	basis;
 	FxMeasure	amount;
@@ -123,193 +62,85 @@ fx_risk_read(const FxRisk *risk, const FxLimit *limit, FxBook *book, FxReading *
 		case FX_DAILY_LOSS:
 		case FX_WEEKLY_LOSS:
 		case FX_MONTHLY_LOSS:
-			read_loss(limit, book, reading);
+			read_loss(limit, view, reading);
 			break;
 		case FX_MAX_DRAWDOWN:
 		case FX_TRAILING_DRAWDOWN:
 		case FX_TRAILING_DRAWDOWN_EOD:
 			/* a locked floor is compared as it is */
-			read_drawdown(limit, book, reading);
+			read_drawdown(limit, view, reading);
 			return;
 		case FX_MIN_EQUITY:
-			read_min_equity(limit, book, reading);
+			read_min_equity(limit, view, reading);
 			return;
 		case FX_MAX_POSITION:
-			read_position(limit, book, reading);
+			read_position(limit, view, reading);
 			break;
 		case FX_MAX_ORDER_SIZE:
 		case FX_MAX_ORDER_VALUE:
-			read_order(limit, book, reading);
+			read_order(limit, view, reading);
 			break;
 		case FX_PRICE_COLLAR:
-			read_collar(limit, book, reading);
+			read_collar(limit, view, reading);
 			break;
 		case FX_MAX_EXPOSURE:
-			get_exposure(limit, book, &amount);
-			get_basis(limit, book, NULL, &basis);
-			set_amount(limit, reading, &amount, &basis);
+			fx_view_exposure(limit, view, &amount);
+			get_basis(limit, view, NULL, &basis);
+			fx_reading_set_amount(limit, reading, &amount, &basis);
 			break;
 		case FX_MAX_SYMBOL_EXPOSURE:
 		case FX_CONCENTRATION:
-			read_symbol(limit, book, reading);
+			read_symbol(limit, view, reading);
 			break;
 		case FX_MAX_CURRENCY_EXPOSURE:
-			read_currency(limit, book, reading);
+			read_currency(limit, view, reading);
 			break;
 		case FX_MAX_LEVERAGE:
-			set_ratio(limit, reading, get_gross(book), get_equity(book));
+			fx_reading_set_ratio(limit, reading, fx_view_gross(view), fx_view_equity(view));
 			break;
 		case FX_MAX_OPEN_TRADES:
-			set_count(limit, reading, count_open_trades(limit, book));
+			fx_reading_set_count(limit, reading, count_open_trades(limit, view));
 			break;
 		case FX_MAX_DAILY_TRADES:
-			set_count(limit, reading, count_day_trades(limit, book));
+			fx_reading_set_count(limit, reading, count_day_trades(limit, view));
 			break;
 		case FX_MAX_ORDER_RATE:
-			read_rate(risk, limit, book, reading);
+			read_rate(risk, limit, view, reading);
 			break;
 		case FX_MAX_CONSECUTIVE_LOSSES:
-			set_count(limit, reading, count_losses(limit, book));
+			fx_reading_set_count(limit, reading, count_losses(limit, view));
 			break;
 		case FX_KILL_SWITCH:
-			set_count(limit, reading, 1);
+			fx_reading_set_count(limit, reading, 1);
 			reading->breached = true;
 			return;
 	}
 
 	if (reading->measure.known && reading->bound.known && reading->amount > 0)
 	{
-		int			order = compare_products(reading->amount, reading->factor,
-											 reading->value, reading->basis);
+		int			order = fx_reading_compare(reading);
 
 		reading->breached = limit->reach ? order >= 0 : order > 0;
 	}
 }
 
-/*
- * Does the measure go up?
- */
-bool
-fx_risk_increases(const FxReading *before, const FxReading *after)
-{
-	if (!before->measure.known || !after->measure.known)
-		return true;
-	if (!after->is_ratio || (before->basis == 0 && after->basis == 0))
-		return after->amount > before->amount;
-	return compare_products(after->amount, before->basis, before->amount, after->basis) > 0;
-}
-
-/*
- * The measure as current_value has it: in percent where the limit is.
- */
-void
-fx_risk_in_units_of_limit(const FxLimit *limit, const FxReading *reading, FxMeasure *result)
-{
-	if (!reading->measure.known || (limit->percentage && !reading->bound.known))
-	{
-		*result = reading->measure.known ? reading->bound : reading->measure;
-		result->known = false;
-	}
-	else if (!limit->percentage)
-		*result = reading->measure;
-	else
-	{
-		set_known(result, 0);
-		result->infinite = reading->amount > 0 &&
-			(reading->basis == 0 ||
-			 !fx_risk_mul_div(reading->amount, FX_PER_CENT, reading->basis, &result->value));
-	}
-}
-
-/*
- * Percent of the bound that are used up.
- */
-void
-fx_risk_utilization_of(const FxReading *reading, FxMeasure *result)
-{
-	int128		amount;
-	int128		bound;
-
-	if (!reading->measure.known || !reading->bound.known)
-	{
-		*result = reading->measure.known ? reading->bound : reading->measure;
-		result->known = false;
-		return;
-	}
-
-	set_known(result, 0);
-	if (reading->amount <= 0)
-		return;
-	if (reading->value == 0 || reading->basis == 0)
-		result->infinite = true;
-	else if (!__builtin_mul_overflow(reading->amount, reading->factor, &amount) &&
-			 !__builtin_mul_overflow(reading->value, reading->basis, &bound))
-		result->infinite = !fx_risk_mul_div(amount, FX_PER_CENT, bound, &result->value);
-	else
-	{
-		/* numbers of this size are not known to so many digits */
-		result->infinite =
-			!fx_risk_mul_div(reading->amount, reading->factor, reading->basis, &amount) ||
-			!fx_risk_mul_div(amount, FX_PER_CENT, reading->value, &result->value);
-	}
-}
-
-/*
- * a * b / c, not negative, rounded half up.  False when it does not fit.
- */
-bool
-fx_risk_mul_div(int128 a, int128 b, int128 c, int128 *result)
-{
-	int128		product;
-	uint128		high;
-	uint128		low;
-	uint128		quotient = 0;
-
-	Assert(a >= 0 && b >= 0 && c > 0);
-	if (likely(!__builtin_mul_overflow(a, b, &product)))
-	{
-		*result = fx_fixed_div(product, c);
-		return true;
-	}
-
-	multiply((uint128) a, (uint128) b, &high, &low);
-	if (high >= (uint128) c)
-		return false;
-	for (int i = 0; i < 128; i++)
-	{
-		/* high < c, so that no bit is lost: c is below 2^127 */
-		high = high << 1 | low >> 127;
-		low <<= 1;
-		quotient <<= 1;
-		if (high >= (uint128) c)
-		{
-			high -= (uint128) c;
-			quotient |= 1;
-		}
-	}
-	if (high >= (uint128) c - high)
-		quotient++;
-	*result = (int128) quotient;
-	return quotient <= (uint128) FX_FIXED_MAX;
-}
-
 static void
-read_loss(const FxLimit *limit, FxBook *book, FxReading *reading)
+read_loss(const FxLimit *limit, FxView *view, FxReading *reading)
 {
-	const FxPeriod *period = &book->account->periods[FX_DAY + (limit->type - FX_DAILY_LOSS)];
-	const FxMeasure *equity = get_equity(book);
+	const FxPeriod *period = &view->account->periods[FX_DAY + (limit->type - FX_DAILY_LOSS)];
+	const FxMeasure *equity = fx_view_equity(view);
 	FxMeasure	anchor;
 	FxMeasure	loss;
 	FxMeasure	basis;
 
 	if (limit->anchor == FX_ANCHOR_BALANCE)
-		set_known(&anchor, period->balance);
+		fx_measure_set(&anchor, period->balance);
 	else if (!period->equity_known)
-		set_missing(&anchor, "equity at the start of the period");
+		fx_measure_miss(&anchor, "equity at the start of the period");
 	else if (limit->anchor == FX_ANCHOR_EQUITY)
-		set_known(&anchor, period->equity);
+		fx_measure_set(&anchor, period->equity);
 	else
-		set_known(&anchor, Max(period->balance, period->equity));
+		fx_measure_set(&anchor, Max(period->balance, period->equity));
 
 	if (!anchor.known || !equity->known)
 		loss = anchor.known ? *equity : anchor;
@@ -319,10 +150,10 @@ read_loss(const FxLimit *limit, FxBook *book, FxReading *reading)
 
 		fx_fixed_add_to(&value, period->deposits, "loss");
 		fx_fixed_add_to(&value, -equity->value, "loss");
-		set_known(&loss, Max(value, 0));
+		fx_measure_set(&loss, Max(value, 0));
 	}
-	get_basis(limit, book, &anchor, &basis);
-	set_amount(limit, reading, &loss, &basis);
+	get_basis(limit, view, &anchor, &basis);
+	fx_reading_set_amount(limit, reading, &loss, &basis);
 }
 
 /*
@@ -330,10 +161,10 @@ read_loss(const FxLimit *limit, FxBook *book, FxReading *reading)
  * loss is measured from what lies the bound above it.
  */
 static void
-read_drawdown(const FxLimit *limit, FxBook *book, FxReading *reading)
+read_drawdown(const FxLimit *limit, FxView *view, FxReading *reading)
 {
-	const FxAccount *account = book->account;
-	const FxMeasure *equity = get_equity(book);
+	const FxAccount *account = view->account;
+	const FxMeasure *equity = fx_view_equity(view);
 	int128		start = account->initial_balance;
 	int128		floor;
 	bool		is_locked = false;
@@ -345,21 +176,21 @@ read_drawdown(const FxLimit *limit, FxBook *book, FxReading *reading)
 	switch (limit->type)
 	{
 		case FX_TRAILING_DRAWDOWN:
-			set_known(&mark, account->high_water_mark);
+			fx_measure_set(&mark, account->high_water_mark);
 			break;
 		case FX_TRAILING_DRAWDOWN_EOD:
-			set_known(&mark, Max(start, account->eod_high_water_mark));
+			fx_measure_set(&mark, Max(start, account->eod_high_water_mark));
 			break;
 		default:
-			set_known(&mark, start);
+			fx_measure_set(&mark, start);
 			break;
 	}
 
-	get_basis(limit, book, &mark, &basis);
+	get_basis(limit, view, &mark, &basis);
 	loss = *equity;
 	if (equity->known)
-		set_known(&loss, 0);
-	set_amount(limit, reading, &loss, &basis);
+		fx_measure_set(&loss, 0);
+	fx_reading_set_amount(limit, reading, &loss, &basis);
 	if (!reading->measure.known)
 		return;
 
@@ -383,8 +214,7 @@ read_drawdown(const FxLimit *limit, FxBook *book, FxReading *reading)
 		if (is_locked)
 			order = equity->value < limit->lock_at ? 1 : equity->value == limit->lock_at ? 0 : -1;
 		else
-			order = compare_products(reading->amount, reading->factor,
-									 reading->value, reading->basis);
+			order = fx_reading_compare(reading);
 		reading->breached = limit->reach ? order >= 0 : order > 0;
 	}
 }
@@ -393,18 +223,18 @@ read_drawdown(const FxLimit *limit, FxBook *book, FxReading *reading)
  * What equity lacks to the floor, of which nothing is allowed.
  */
 static void
-read_min_equity(const FxLimit *limit, FxBook *book, FxReading *reading)
+read_min_equity(const FxLimit *limit, FxView *view, FxReading *reading)
 {
-	const FxMeasure *equity = get_equity(book);
+	const FxMeasure *equity = fx_view_equity(view);
 	FxMeasure	basis;
 	FxMeasure	lack;
 	int128		floor;
 
 	lack = *equity;
 	if (equity->known)
-		set_known(&lack, 0);
-	get_basis(limit, book, NULL, &basis);
-	set_amount(limit, reading, &lack, &basis);
+		fx_measure_set(&lack, 0);
+	get_basis(limit, view, NULL, &basis);
+	fx_reading_set_amount(limit, reading, &lack, &basis);
 	if (!reading->measure.known || !reading->bound.known)
 		return;
 
@@ -421,21 +251,21 @@ read_min_equity(const FxLimit *limit, FxBook *book, FxReading *reading)
  * Units of a symbol, or in percent what they are worth.
  */
 static void
-read_position(const FxLimit *limit, FxBook *book, FxReading *reading)
+read_position(const FxLimit *limit, FxView *view, FxReading *reading)
 {
 	FxMeasure	largest;
 	FxMeasure	basis;
 
-	set_known(&largest, 0);
-	if (book->order != NULL)
+	fx_measure_set(&largest, 0);
+	if (view->order != NULL)
 	{
 		int128		quantity[FX_SIDES] = {0};
 
 		if (limit->has_strategy)
-			get_strategy_units(limit, book, quantity);
-		else if (book->position != NULL)
-			memcpy(quantity, book->position->quantity, sizeof(quantity));
-		measure_units(limit, book, book->position, quantity, &largest);
+			get_strategy_units(limit, view, quantity);
+		else if (view->position != NULL)
+			memcpy(quantity, view->position->quantity, sizeof(quantity));
+		measure_units(limit, view, view->position, quantity, &largest);
 	}
 	else if (limit->has_strategy)
 	{
@@ -443,66 +273,47 @@ read_position(const FxLimit *limit, FxBook *book, FxReading *reading)
 		{
 			FxScopeSymbol *symbol = &limit->scope->symbols[i];
 
-			measure_units(limit, book, fx_risk_find_position(book->account, symbol->symbol),
+			measure_units(limit, view, fx_view_find_position(view->account, symbol->symbol),
 						  symbol->quantity, &largest);
 		}
 	}
 	else
 	{
-		for (int i = 0; i < book->account->npositions; i++)
-			measure_units(limit, book, book->account->positions[i],
-						  book->account->positions[i]->quantity, &largest);
+		for (int i = 0; i < view->account->npositions; i++)
+			measure_units(limit, view, view->account->positions[i],
+						  view->account->positions[i]->quantity, &largest);
 	}
 
-	get_basis(limit, book, NULL, &basis);
-	set_amount(limit, reading, &largest, &basis);
+	get_basis(limit, view, NULL, &basis);
+	fx_reading_set_amount(limit, reading, &largest, &basis);
 }
 
 /*
  * What the strategy of a limit has open in the order's symbol.
  */
 static void
-get_strategy_units(const FxLimit *limit, FxBook *book, int128 *quantity)
+get_strategy_units(const FxLimit *limit, FxView *view, int128 *quantity)
 {
-	FxScopeSymbol *symbol = fx_scope_symbol(limit->scope, book->order->symbol, false);
+	FxScopeSymbol *symbol = fx_scope_symbol(limit->scope, view->order->symbol, false);
 
 	if (symbol != NULL)
 		memcpy(quantity, symbol->quantity, sizeof(symbol->quantity));
-	if (book->before != NULL && fx_risk_is_executed(book))
-		fx_fixed_add_to(&quantity[book->order->side], book->order->quantity, "position");
-}
-
-/*
- * Has the order done anything to the position?  One that is only placed, or
- * recorded closed, has not.
- */
-bool
-fx_risk_is_executed(const FxBook *book)
-{
-	const FxPosition *before = book->before->position;
-	const FxPosition *after = book->position;
-
-	for (int side = 0; side < FX_SIDES; side++)
-	{
-		if ((before != NULL ? before->quantity[side] : 0) !=
-			(after != NULL ? after->quantity[side] : 0))
-			return true;
-	}
-	return false;
+	if (view->before != NULL && fx_view_is_executed(view))
+		fx_fixed_add_to(&quantity[view->order->side], view->order->quantity, "position");
 }
 
 static void
-measure_units(const FxLimit *limit, FxBook *book, FxPosition *position, const int128 *quantity,
+measure_units(const FxLimit *limit, FxView *view, FxPosition *position, const int128 *quantity,
 			  FxMeasure *largest)
 {
 	int128		units = quantity[FX_LONG];
 	FxMeasure	measure;
 
-	if (book->order == NULL &&
-		(position == NULL || !covers_position(limit, book->account, position)))
+	if (view->order == NULL &&
+		(position == NULL || !fx_view_covers(limit, view->account, position)))
 		return;
 
-	if (book->account->method == FX_HEDGING)
+	if (view->account->method == FX_HEDGING)
 		fx_fixed_add_to(&units, quantity[FX_SHORT], "position");
 	else
 		fx_fixed_add_to(&units, -quantity[FX_SHORT], "position");
@@ -510,9 +321,9 @@ measure_units(const FxLimit *limit, FxBook *book, FxPosition *position, const in
 		units = -units;
 
 	if (!limit->percentage || position == NULL)
-		set_known(&measure, units);
+		fx_measure_set(&measure, units);
 	else
-		get_notional(book, position, units, &measure);
+		fx_view_notional(view, position, units, &measure);
 	keep_larger(largest, &measure);
 }
 
@@ -520,19 +331,19 @@ measure_units(const FxLimit *limit, FxBook *book, FxPosition *position, const in
  * Size or value of the order.
  */
 static void
-read_order(const FxLimit *limit, FxBook *book, FxReading *reading)
+read_order(const FxLimit *limit, FxView *view, FxReading *reading)
 {
 	FxMeasure	size;
 	FxMeasure	basis;
 
-	if (book->before == NULL)
-		set_known(&size, 0);
+	if (view->before == NULL)
+		fx_measure_set(&size, 0);
 	else if (limit->type == FX_MAX_ORDER_SIZE && !limit->percentage)
-		set_known(&size, book->order->quantity);
+		fx_measure_set(&size, view->order->quantity);
 	else
-		get_order_notional(book, &size);
-	get_basis(limit, book, NULL, &basis);
-	set_amount(limit, reading, &size, &basis);
+		fx_view_order_notional(view, &size);
+	get_basis(limit, view, NULL, &basis);
+	fx_reading_set_amount(limit, reading, &size, &basis);
 }
 
 /*
@@ -540,58 +351,58 @@ read_order(const FxLimit *limit, FxBook *book, FxReading *reading)
  * price of the last execution may be as wrong as this one.
  */
 static void
-read_collar(const FxLimit *limit, FxBook *book, FxReading *reading)
+read_collar(const FxLimit *limit, FxView *view, FxReading *reading)
 {
 	FxMeasure	distance;
 	FxMeasure	basis;
 
-	set_known(&distance, 0);
-	set_known(&basis, book->quote != NULL && book->quote->has_price ? book->quote->price : 1);
-	if (book->before != NULL && book->order->price > 0)
+	fx_measure_set(&distance, 0);
+	fx_measure_set(&basis, view->quote != NULL && view->quote->has_price ? view->quote->price : 1);
+	if (view->before != NULL && view->order->price > 0)
 	{
-		if (!book->quote->has_price)
-			set_missing(&distance, "no fresh price of %s", book->order->symbol);
+		if (!view->quote->has_price)
+			fx_measure_miss(&distance, "no fresh price of %s", view->order->symbol);
 		else
 		{
-			int128		difference = book->order->price - book->quote->price;
+			int128		difference = view->order->price - view->quote->price;
 
-			set_known(&distance, difference < 0 ? -difference : difference);
+			fx_measure_set(&distance, difference < 0 ? -difference : difference);
 		}
 	}
-	set_amount(limit, reading, &distance, &basis);
+	fx_reading_set_amount(limit, reading, &distance, &basis);
 }
 
 /*
  * What the position in the order's symbol, or the largest, is worth.
  */
 static void
-read_symbol(const FxLimit *limit, FxBook *book, FxReading *reading)
+read_symbol(const FxLimit *limit, FxView *view, FxReading *reading)
 {
 	FxMeasure	largest;
 	FxMeasure	basis;
 
-	set_known(&largest, 0);
-	for (int i = 0; i < book->account->npositions; i++)
+	fx_measure_set(&largest, 0);
+	for (int i = 0; i < view->account->npositions; i++)
 	{
-		FxPosition *position = book->account->positions[i];
+		FxPosition *position = view->account->positions[i];
 		FxMeasure	measure;
 		int128		net;
 
-		if (book->order != NULL ? position != book->position
-			: !covers_position(limit, book->account, position))
+		if (view->order != NULL ? position != view->position
+			: !fx_view_covers(limit, view->account, position))
 			continue;
-		net = net_units(position);
-		get_notional(book, position, net < 0 ? -net : net, &measure);
+		net = fx_net_units(position);
+		fx_view_notional(view, position, net < 0 ? -net : net, &measure);
 		keep_larger(&largest, &measure);
 	}
 
 	if (limit->type == FX_CONCENTRATION)
-		set_ratio(limit, reading, &largest,
-				  limit->basis == FX_BASIS_EQUITY ? get_equity(book) : get_gross(book));
+		fx_reading_set_ratio(limit, reading, &largest,
+				  limit->basis == FX_BASIS_EQUITY ? fx_view_equity(view) : fx_view_gross(view));
 	else
 	{
-		get_basis(limit, book, NULL, &basis);
-		set_amount(limit, reading, &largest, &basis);
+		get_basis(limit, view, NULL, &basis);
+		fx_reading_set_amount(limit, reading, &largest, &basis);
 	}
 }
 
@@ -600,33 +411,33 @@ read_symbol(const FxLimit *limit, FxBook *book, FxReading *reading)
  * the largest.
  */
 static void
-read_currency(const FxLimit *limit, FxBook *book, FxReading *reading)
+read_currency(const FxLimit *limit, FxView *view, FxReading *reading)
 {
 	FxMeasure	largest;
 	FxMeasure	basis;
 
 	if (limit->currency[0] != '\0')
-		get_leg(book, limit->currency, &largest);
-	else if (book->order != NULL)
+		fx_view_leg(view, limit->currency, &largest);
+	else if (view->order != NULL)
 	{
-		if (book->currency == NULL && book->before != NULL)
-			book->currency = book->before->currency = pick_currency(book);
-		get_leg(book, book->currency != NULL ? book->currency : "", &largest);
+		if (view->currency == NULL && view->before != NULL)
+			view->currency = view->before->currency = pick_currency(view);
+		fx_view_leg(view, view->currency != NULL ? view->currency : "", &largest);
 	}
 	else
 	{
-		get_legs(book);
-		set_known(&largest, 0);
-		for (int i = 0; i < book->nlegs; i++)
+		fx_view_legs(view);
+		fx_measure_set(&largest, 0);
+		for (int i = 0; i < view->nlegs; i++)
 		{
 			FxMeasure	sum;
 
-			get_leg(book, book->legs[i].currency, &sum);
+			fx_view_leg(view, view->legs[i].currency, &sum);
 			keep_larger(&largest, &sum);
 		}
 	}
-	get_basis(limit, book, NULL, &basis);
-	set_amount(limit, reading, &largest, &basis);
+	get_basis(limit, view, NULL, &basis);
+	fx_reading_set_amount(limit, reading, &largest, &basis);
 }
 
 /*
@@ -635,9 +446,9 @@ read_currency(const FxLimit *limit, FxBook *book, FxReading *reading)
  * shrinks must not hide the other.
  */
 static const char *
-pick_currency(FxBook *book)
+pick_currency(FxView *view)
 {
-	const char *currencies[] = {book->quote->base, book->quote->quote};
+	const char *currencies[] = {view->quote->base, view->quote->quote};
 	const char *picked = NULL;
 	int128		largest = 0;
 	bool		grows = false;
@@ -648,8 +459,8 @@ pick_currency(FxBook *book)
 		FxMeasure	after;
 		bool		this_grows;
 
-		get_leg(book->before, currencies[i], &before);
-		get_leg(book, currencies[i], &after);
+		fx_view_leg(view->before, currencies[i], &before);
+		fx_view_leg(view, currencies[i], &after);
 		if (!after.known)
 			return currencies[i];
 		this_grows = !before.known || after.value > before.value;
@@ -665,50 +476,23 @@ pick_currency(FxBook *book)
 }
 
 /*
- * How much is held or owed of a currency.
- */
-static void
-get_leg(FxBook *book, const char *currency, FxMeasure *sum)
-{
-	get_legs(book);
-	set_known(sum, 0);
-	for (int i = 0; i < book->nlegs; i++)
-	{
-		const FxLeg *leg = &book->legs[i];
-
-		/* what nobody knows the currency of may be this one */
-		if (leg->currency[0] == '\0')
-		{
-			*sum = leg->sum;
-			return;
-		}
-		if (strcmp(leg->currency, currency) == 0)
-		{
-			*sum = leg->sum;
-			if (sum->value < 0)
-				sum->value = -sum->value;
-		}
-	}
-}
-
-/*
  * Orders in the window, this one included.
  */
 static void
-read_rate(const FxRisk *risk, const FxLimit *limit, FxBook *book, FxReading *reading)
+read_rate(const FxRisk *risk, const FxLimit *limit, FxView *view, FxReading *reading)
 {
-	TimestampTz since = book->account->now - (int64) limit->window_seconds * USECS_PER_SEC;
+	TimestampTz since = view->account->now - (int64) limit->window_seconds * USECS_PER_SEC;
 	int64		count = 0;
 
 	for (int i = limit->norder_times; i > 0 && limit->order_times[i - 1] > since; i--)
 		count++;
-	if (book->before != NULL && !book->order->closed && !risk->placed_before)
+	if (view->before != NULL && !view->order->closed && !risk->placed_before)
 		count++;
-	set_count(limit, reading, count);
+	fx_reading_set_count(limit, reading, count);
 }
 
 static int64
-count_open_trades(const FxLimit *limit, FxBook *book)
+count_open_trades(const FxLimit *limit, FxView *view)
 {
 	const FxPosition *position;
 	int64		count;
@@ -718,30 +502,30 @@ count_open_trades(const FxLimit *limit, FxBook *book)
 		count = limit->scope->open_trades;
 
 		/* which trades an order closes is not known here: it may be none of these */
-		if (book->before != NULL && book->position != NULL)
+		if (view->before != NULL && view->position != NULL)
 		{
-			FxSide		side = book->order->side;
-			const FxPosition *before = book->before->position;
+			FxSide		side = view->order->side;
+			const FxPosition *before = view->before->position;
 
-			if (book->position->quantity[side] > (before != NULL ? before->quantity[side] : 0))
+			if (view->position->quantity[side] > (before != NULL ? before->quantity[side] : 0))
 				count++;
 		}
 		return count;
 	}
 
 	if (limit->symbol[0] == '\0')
-		return book->account->open_trades;
-	position = fx_risk_find_position(book->account, limit->symbol);
+		return view->account->open_trades;
+	position = fx_view_find_position(view->account, limit->symbol);
 	return position != NULL ? position->open_trades : 0;
 }
 
 static int64
-count_day_trades(const FxLimit *limit, FxBook *book)
+count_day_trades(const FxLimit *limit, FxView *view)
 {
 	if (limit->scope == NULL || !limit->scope->has_day)
-		return book->account->day_trades;
+		return view->account->day_trades;
 	return limit->scope->day_trades +
-		(book->before != NULL ? book->account->day_trades - book->before->account->day_trades : 0);
+		(view->before != NULL ? view->account->day_trades - view->before->account->day_trades : 0);
 }
 
 /*
@@ -749,9 +533,9 @@ count_day_trades(const FxLimit *limit, FxBook *book)
  * none counts.
  */
 static int64
-count_losses(const FxLimit *limit, FxBook *book)
+count_losses(const FxLimit *limit, FxView *view)
 {
-	const FxAccount *account = book->account;
+	const FxAccount *account = view->account;
 
 	if (limit->scope != NULL && limit->scope->has_losses)
 		return limit->scope->losses;
@@ -763,290 +547,21 @@ count_losses(const FxLimit *limit, FxBook *book)
 }
 
 /*
- * A measure that is an amount, and its bound: the value of the limit, or a
- * percentage of the basis.
- */
-static void
-set_amount(const FxLimit *limit, FxReading *reading, const FxMeasure *amount,
-		   const FxMeasure *basis)
-{
-	reading->measure = *amount;
-	reading->amount = amount->known ? amount->value : 0;
-	reading->value = limit->value;
-	if (!limit->percentage)
-	{
-		reading->factor = 1;
-		reading->basis = 1;
-		set_known(&reading->bound, limit->value);
-		return;
-	}
-
-	reading->factor = FX_PER_CENT;
-	reading->basis = basis->known ? Max(basis->value, 0) : 0;
-	if (!basis->known)
-		reading->bound = *basis;
-	else
-	{
-		set_known(&reading->bound, 0);
-		if (!fx_risk_mul_div(limit->value, reading->basis, FX_PER_CENT, &reading->bound.value))
-			fx_fixed_raise(FX_FIXED_OVERFLOW, "bound of a risk limit");
-	}
-}
-
-/*
- * A measure that is a share of a basis: leverage as a ratio, concentration in
- * percent.
- */
-static void
-set_ratio(const FxLimit *limit, FxReading *reading, const FxMeasure *amount,
-		  const FxMeasure *basis)
-{
-	bool		is_percent = limit->type == FX_CONCENTRATION;
-
-	reading->is_ratio = true;
-	reading->amount = amount->known ? amount->value : 0;
-	reading->basis = basis->known ? Max(basis->value, 0) : 0;
-	reading->value = limit->value;
-	reading->factor = limit->percentage ? FX_PER_CENT : FX_FIXED_ONE;
-	set_known(&reading->bound,
-			  limit->percentage && !is_percent ? fx_fixed_div(limit->value, 100) : limit->value);
-
-	if (!amount->known || !basis->known)
-	{
-		reading->measure = amount->known ? *basis : *amount;
-		return;
-	}
-	set_known(&reading->measure, 0);
-	if (reading->amount > 0)
-		reading->measure.infinite = reading->basis == 0 ||
-			!fx_risk_mul_div(reading->amount, is_percent ? FX_PER_CENT : FX_FIXED_ONE,
-							 reading->basis, &reading->measure.value);
-}
-
-static void
-set_count(const FxLimit *limit, FxReading *reading, int64 count)
-{
-	reading->amount = (int128) count * FX_FIXED_ONE;
-	reading->factor = 1;
-	reading->value = limit->value;
-	reading->basis = 1;
-	set_known(&reading->measure, reading->amount);
-	set_known(&reading->bound, limit->value);
-}
-
-/*
  * What a percentage is of.
  */
 static void
-get_basis(const FxLimit *limit, FxBook *book, const FxMeasure *anchor, FxMeasure *basis)
+get_basis(const FxLimit *limit, FxView *view, const FxMeasure *anchor, FxMeasure *basis)
 {
 	if (!limit->percentage)
-		set_known(basis, 1);
+		fx_measure_set(basis, 1);
 	else if (limit->basis == FX_BASIS_EQUITY)
-		*basis = *get_equity(book);
+		*basis = *fx_view_equity(view);
 	else if (limit->basis == FX_BASIS_ANCHOR && anchor != NULL)
 		*basis = *anchor;
-	else if (book->account->initial_balance > 0)
-		set_known(basis, book->account->initial_balance);
+	else if (view->account->initial_balance > 0)
+		fx_measure_set(basis, view->account->initial_balance);
 	else
-		set_missing(basis, "initial balance of the account");
-}
-
-static const FxMeasure *
-get_equity(FxBook *book)
-{
-	if (!book->has_equity)
-	{
-		book->equity.infinite = false;
-		book->equity.missing[0] = '\0';
-		book->equity.known = fx_account_equity(book->account, &book->equity.value,
-											   book->equity.missing,
-											   sizeof(book->equity.missing));
-		book->has_equity = true;
-	}
-	return &book->equity;
-}
-
-static const FxMeasure *
-get_gross(FxBook *book)
-{
-	if (!book->has_gross)
-	{
-		get_exposure(NULL, book, &book->gross);
-		book->has_gross = true;
-	}
-	return &book->gross;
-}
-
-/*
- * Sum of what the positions in the scope of a limit, or all, are worth.
- */
-static void
-get_exposure(const FxLimit *limit, FxBook *book, FxMeasure *sum)
-{
-	int128		total = 0;
-
-	for (int i = 0; i < book->account->npositions; i++)
-	{
-		FxPosition *position = book->account->positions[i];
-		int128		net = net_units(position);
-
-		if (net == 0 || (limit != NULL && !covers_position(limit, book->account, position)))
-			continue;
-		get_notional(book, position, net < 0 ? -net : net, sum);
-		if (!sum->known)
-			return;
-		fx_fixed_add_to(&total, sum->value, "exposure");
-	}
-	set_known(sum, total);
-}
-
-/*
- * What units of a position's symbol are worth in the account's currency.
- */
-static void
-get_notional(FxBook *book, FxPosition *position, int128 units, FxMeasure *result)
-{
-	int128		price;
-
-	if (units == 0)
-	{
-		set_known(result, 0);
-		return;
-	}
-
-	fx_position_value(book->account, position);
-	if (position->has_mark)
-		price = position->mark;
-	else if (book->order != NULL && position == book->position && book->order->price > 0)
-		price = book->order->price;
-	else
-	{
-		set_missing(result, "no fresh price of %s", position->symbol);
-		return;
-	}
-	if (position->quote.has_rate)
-		set_known(result, fx_rate_apply(&position->quote.rate, fx_cost_of(units, price)));
-	else if (position->quote.quote[0] != '\0')
-		set_missing(result, "no rate from %s to %s", position->quote.quote,
-					book->account->currency);
-	else
-		set_missing(result, "currencies of %s", position->symbol);
-}
-
-static void
-get_order_notional(FxBook *book, FxMeasure *result)
-{
-	const FxQuote *quote = book->quote;
-	int128		price;
-
-	if (quote->has_price)
-		price = quote->price;
-	else if (book->order->price > 0)
-		price = book->order->price;
-	else if (book->position != NULL && book->position->valued && book->position->has_mark)
-		price = book->position->mark;
-	else
-	{
-		set_missing(result, "no fresh price of %s", book->order->symbol);
-		return;
-	}
-	if (quote->has_rate)
-		set_known(result, fx_rate_apply(&quote->rate, fx_cost_of(book->order->quantity, price)));
-	else if (quote->quote[0] != '\0')
-		set_missing(result, "no rate from %s to %s", quote->quote, book->account->currency);
-	else
-		set_missing(result, "currencies of %s", book->order->symbol);
-}
-
-/*
- * What is held and owed of each currency, in the account's.
- */
-static void
-get_legs(FxBook *book)
-{
-	const FxAccount *account = book->account;
-
-	if (book->has_legs)
-		return;
-	book->has_legs = true;
-	book->legs = (FxLeg *) palloc((2 * account->npositions + 1) * sizeof(FxLeg));
-
-	for (int i = 0; i < account->npositions; i++)
-	{
-		FxPosition *position = account->positions[i];
-		const FxQuote *quote = &position->quote;
-		int128		net = net_units(position);
-		int128		units = net < 0 ? -net : net;
-		FxMeasure	notional;
-		char		missing[sizeof(notional.missing)];
-
-		if (net == 0)
-			continue;
-		get_notional(book, position, units, &notional);
-		add_leg(book, quote->quote, net < 0 ? notional.value : -notional.value,
-				notional.known ? NULL : notional.missing);
-
-		if (quote->has_base_rate)
-		{
-			units = fx_rate_apply(&quote->base_rate, units);
-			add_leg(book, quote->base, net < 0 ? -units : units, NULL);
-		}
-		else
-		{
-			if (quote->base[0] != '\0')
-				snprintf(missing, sizeof(missing), "no rate from %s to %s", quote->base,
-						 account->currency);
-			else
-				snprintf(missing, sizeof(missing), "currencies of %s", position->symbol);
-			add_leg(book, quote->base, 0, missing);
-		}
-	}
-}
-
-static void
-add_leg(FxBook *book, const char *currency, int128 amount, const char *missing)
-{
-	FxLeg	   *leg = NULL;
-
-	for (int i = 0; i < book->nlegs && leg == NULL; i++)
-	{
-		if (strcmp(book->legs[i].currency, currency) == 0)
-			leg = &book->legs[i];
-	}
-	if (leg == NULL)
-	{
-		leg = &book->legs[book->nlegs++];
-		strlcpy(leg->currency, currency, sizeof(leg->currency));
-		set_known(&leg->sum, 0);
-	}
-	if (missing != NULL)
-		set_missing(&leg->sum, "%s", missing);
-	else if (leg->sum.known)
-		fx_fixed_add_to(&leg->sum.value, amount, "currency exposure");
-}
-
-/*
- * Is a position in the scope of a limit?  One whose currencies are not known
- * may be in any.
- */
-static bool
-covers_position(const FxLimit *limit, FxAccount *account, FxPosition *position)
-{
-	if (limit->symbol[0] != '\0' && strcmp(limit->symbol, position->symbol) != 0)
-		return false;
-	if (limit->currency[0] == '\0')
-		return true;
-	fx_position_value(account, position);
-	return position->quote.base[0] == '\0' ||
-		strcmp(position->quote.base, limit->currency) == 0 ||
-		strcmp(position->quote.quote, limit->currency) == 0;
-}
-
-static int128
-net_units(const FxPosition *position)
-{
-	return position->quantity[FX_LONG] - position->quantity[FX_SHORT];
+		fx_measure_miss(basis, "initial balance of the account");
 }
 
 /*
@@ -1057,69 +572,4 @@ keep_larger(FxMeasure *largest, const FxMeasure *measure)
 {
 	if (largest->known && (!measure->known || measure->value > largest->value))
 		*largest = *measure;
-}
-
-static inline void
-set_known(FxMeasure *measure, int128 value)
-{
-	measure->known = true;
-	measure->infinite = false;
-	measure->value = value;
-	measure->missing[0] = '\0';
-}
-
-static void
-set_missing(FxMeasure *measure, const char *format,...)
-{
-	va_list		args;
-
-	measure->known = false;
-	measure->infinite = false;
-	measure->value = 0;
-	va_start(args, format);
-	vsnprintf(measure->missing, sizeof(measure->missing), format, args);
-	va_end(args);
-}
-
-/*
- * Compare a * b with c * d, none of them negative.
- */
-static int
-compare_products(int128 a, int128 b, int128 c, int128 d)
-{
-	int128		left;
-	int128		right;
-	uint128		left_high;
-	uint128		left_low;
-	uint128		right_high;
-	uint128		right_low;
-
-	Assert(a >= 0 && b >= 0 && c >= 0 && d >= 0);
-	if (likely(!__builtin_mul_overflow(a, b, &left) && !__builtin_mul_overflow(c, d, &right)))
-		return left < right ? -1 : left > right;
-
-	multiply((uint128) a, (uint128) b, &left_high, &left_low);
-	multiply((uint128) c, (uint128) d, &right_high, &right_low);
-	if (left_high != right_high)
-		return left_high < right_high ? -1 : 1;
-	return left_low < right_low ? -1 : left_low > right_low;
-}
-
-/*
- * The product of two numbers of 128 bits, in two.
- */
-static void
-multiply(uint128 a, uint128 b, uint128 *high, uint128 *low)
-{
-	uint64		a_low = (uint64) a;
-	uint64		a_high = (uint64) (a >> 64);
-	uint64		b_low = (uint64) b;
-	uint64		b_high = (uint64) (b >> 64);
-	uint128		ll = (uint128) a_low * b_low;
-	uint128		lh = (uint128) a_low * b_high;
-	uint128		hl = (uint128) a_high * b_low;
-	uint128		middle = (ll >> 64) + (uint64) lh + (uint64) hl;
-
-	*low = middle << 64 | (uint64) ll;
-	*high = (uint128) a_high * b_high + (lh >> 64) + (hl >> 64) + (middle >> 64);
 }
