@@ -255,6 +255,7 @@ judge(FxRisk *risk, FxDecision *decision, const FxLimit *limit, FxView *before, 
 	FxVerdict  *verdict = &decision->verdicts[decision->nverdicts++];
 	bool		latched = fx_risk_is_latched(limit, after->account->now);
 	bool		breached_before;
+	bool		breached_after;
 	bool		breached_by_order;
 	bool		unknown;
 	FxReading  *reading_before = &verdict->readings[0];
@@ -274,19 +275,17 @@ judge(FxRisk *risk, FxDecision *decision, const FxLimit *limit, FxView *before, 
 
 	unknown = !reading->measure.known || !reading->bound.known;
 	breached_before = reading_before->breached || latched;
-	breached_by_order = reading->breached && fx_reading_increases(reading_before, reading);
-	if (fx_risk_latches(limit->type) && order->closed)
-		breached_by_order = false;
+	breached_after = reading->breached;
 
-	/* kill switches measure nothing; else what an order costs must not keep a position open */
-	if (limit->type == FX_KILL_SWITCH)
-		breached_by_order = false;
+	/* what a reducing order costs must not keep a position open, and a result is a fact by now */
 	if (reducing)
-	{
 		unknown = false;
-		breached_by_order = false;
-	}
-	if (breached_before || breached_by_order)
+	if (reducing || (order->closed && fx_risk_latches(limit->type)))
+		breached_after = false;
+	breached_by_order = breached_after && limit->type != FX_KILL_SWITCH &&
+		fx_reading_increases(reading_before, reading);
+
+	if (breached_before || breached_after)
 		demand_state(decision, limit);
 
 	if (unknown || breached_by_order ||

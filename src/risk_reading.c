@@ -24,7 +24,7 @@ fx_reading_increases(const FxReading *before, const FxReading *after)
 {
 	if (!before->measure.known || !after->measure.known)
 		return true;
-	if (!after->is_ratio || (before->basis == 0 && after->basis == 0))
+	if (!after->is_ratio || before->amount == 0 || (before->basis == 0 && after->basis == 0))
 		return after->amount > before->amount;
 	return compare_products(after->amount, before->basis, before->amount, after->basis) > 0;
 }
