@@ -126,36 +126,6 @@ AS 'MODULE_PATHNAME', 'fx_mark_account';
 COMMENT ON FUNCTION mark_account(uuid)
     IS 'observes the account of a user at the latest prices, as every trade does: begins a new trading day when one is due, raises the high-water mark, measures the limits and notes breaches and warnings in fx.risk_events; returns the equity in account currency, NULL when a price or rate is missing, and for NULL; waits for the lock of the account; errors: 23503 no such user, 40001 the account has changed since the snapshot of a REPEATABLE READ transaction';
 
-CREATE FUNCTION mark_accounts()
-RETURNS bigint
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    account uuid;
-    marked bigint := 0;
-BEGIN
-    FOR account IN
-        SELECT a.user_id
-          FROM fx.accounts a
-         WHERE a.open_trades > 0
-            OR EXISTS (SELECT FROM fx.risk_limits l WHERE l.user_id = a.user_id AND l.is_active)
-         ORDER BY a.user_id
-    LOOP
-        -- whoever has it observes it himself; waiting for him could end in a deadlock
-        PERFORM FROM fx.accounts a WHERE a.user_id = account FOR NO KEY UPDATE SKIP LOCKED;
-        IF FOUND THEN
-            PERFORM fx.mark_account(account);
-            marked := marked + 1;
-        END IF;
-    END LOOP;
-    RETURN marked;
-END
-$$;
-
-COMMENT ON FUNCTION mark_accounts()
-    IS 'fx.mark_account for every account with open trades or active limits; accounts that a transaction has locked at that moment are left out, as it observes them itself; keeps the others locked to the end of the transaction; returns how many were marked';
-
 CREATE FUNCTION clear_breach(limit_id uuid, reason text)
 RETURNS boolean
 LANGUAGE C
@@ -165,8 +135,6 @@ COMMENT ON FUNCTION clear_breach(uuid, text)
     IS 'ends the breach of a limit before its time and notes that with the reason in fx.risk_events; true when there was one; limits of a trailing drawdown start again from the equity of now, max_consecutive_losses counts from now; others are breached again by the next event while their measure still is; errors: 22004 NULL, 22023 no such limit, 55000 a trailing drawdown while the equity is not known';
 
 REVOKE ALL ON FUNCTION mark_account(uuid) FROM PUBLIC;
-REVOKE ALL ON FUNCTION mark_accounts() FROM PUBLIC;
 REVOKE ALL ON FUNCTION clear_breach(uuid, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION mark_account(uuid) TO fx_app;
-GRANT EXECUTE ON FUNCTION mark_accounts() TO fx_app;
 GRANT EXECUTE ON FUNCTION clear_breach(uuid, text) TO fx_app;
