@@ -13,6 +13,10 @@ DECLARE
     account uuid;
 BEGIN
     marked := 0;
+    -- of a database whose migration is still to come
+    IF to_regclass('fx.accounts') IS NULL THEN
+        RETURN;
+    END IF;
     FOR account IN
         SELECT a.user_id
           FROM fx.accounts a
