@@ -151,7 +151,8 @@ fx_account_roll(FxAccount *account)
 			continue;
 		period->started_at = start;
 		period->balance = account->balance;
-		period->equity_known = equity_as_of(account, start, &period->equity);
+		/* a candle that opens at the cut closes after it */
+		period->equity_known = equity_as_of(account, start - 1, &period->equity);
 		period->deposits = 0;
 	}
 	account->day_ends_at = end;
