@@ -87,7 +87,6 @@ fx_close_trade(PG_FUNCTION_ARGS)
 	FxTrade		trade;
 	Closing		closing;
 	pg_uuid_t	user_id;
-	bool		trade_first;
 	Oid			save_userid;
 	int			save_sec_context;
 
@@ -118,17 +117,13 @@ fx_close_trade(PG_FUNCTION_ARGS)
 		fx_risk_refuse_closing(books.risk);
 	compute(&work, &books, &trade, &closing);
 	book(&work, &books, &trade, &closing);
+	fx_work_write_books(&work, &books, 1);
+	fx_work_write_trades(&work);
 	fx_act_as_before(save_userid, save_sec_context);
-
-	/* what is counted from the trades needs this one */
-	trade_first = books.streak_stale || fx_risk_reads_trades(books.risk);
-	if (trade_first)
-		update_trade(&work, &books, &trade, &closing);
+	update_trade(&work, &books, &trade, &closing);
 	fx_act_as_owner(RelationGetRelid(trades), &save_userid, &save_sec_context);
-	fx_work_finish(&work, &books, 1);
+	fx_work_finish(&books, 1);
 	fx_act_as_before(save_userid, save_sec_context);
-	if (!trade_first)
-		update_trade(&work, &books, &trade, &closing);
 	table_close(trades, NoLock);
 
 	PG_RETURN_DATUM(fx_fixed_get_numeric(closing.profit));
@@ -421,11 +416,13 @@ book(FxTradeWork *work, FxBooks *books, const FxTrade *trade, const Closing *clo
 	fx_account_add_net(account, net, closing->closed_at);
 	if (closing->quantity == trade->open)
 	{
-		int128		total = fx_trade_net(trade);
+		FxTicket   *ticket = fx_trade_ticket(work, trade);
 
 		fx_leave_position(account, position, trade->has_price);
-		fx_fixed_add_to(&total, net, "net profit");
-		fx_streak_add(books, closing->closed_at, &trade->id, total);
+		fx_fixed_add_to(&ticket->net, net, "net profit");
+		ticket->is_closed = true;
+		ticket->closed_at = closing->closed_at;
+		fx_streak_add(books, ticket->closed_at, &ticket->id, ticket->net);
 	}
 	account->dirty = true;
 }

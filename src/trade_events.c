@@ -193,7 +193,9 @@ apply_statement(TriggerData *trigdata)
 			CHECK_FOR_INTERRUPTS();
 			apply_row(&statement, effect_of(&statement.pass));
 		}
-		fx_work_finish(&statement.work, statement.books, statement.nbooks);
+		fx_work_write_books(&statement.work, statement.books, statement.nbooks);
+		fx_work_write_trades(&statement.work);
+		fx_work_finish(statement.books, statement.nbooks);
 
 		for (int i = 0; i < statement.nbooks; i++)
 		{

@@ -53,7 +53,6 @@ fx_trade_fill(FxTradeWork *work, FxBooks *books, const FxTrade *trade, const FxO
 	int128		fifo_cost = 0;
 	FxFill		fill;
 	FxTicket   *own;
-	bool		found;
 
 	*profit = trade->profit;
 	if (account->method != FX_HEDGING && position->quantity[other] > 0)
@@ -79,11 +78,8 @@ fx_trade_fill(FxTradeWork *work, FxBooks *books, const FxTrade *trade, const FxO
 		*profit = fill.profit;
 	}
 
-	own = fx_trade_ticket(work, &trade->id, &found);
-	own->side = trade->side;
-	own->executed_at = trade->executed_at;
+	own = fx_trade_ticket(work, trade);
 	own->open = fill.opened;
-	own->price = trade->price;
 	own->net = fx_fixed_net(*profit, trade->commission, trade->swap);
 	own->locked = true;
 	own->changed = true;
@@ -294,9 +290,9 @@ count_ended(FxTradeWork *work, FxBooks *books, FxPosition *position, int first,
 	for (int i = first; i < work->nclosures; i++)
 	{
 		const FxTicket *ticket;
-		bool		found;
 
-		ticket = fx_trade_ticket(work, &work->closures[i].trade_id, &found);
+		ticket = (const FxTicket *) hash_search(work->tickets, &work->closures[i].trade_id,
+												HASH_FIND, NULL);
 		if (!ticket->is_closed)
 			continue;
 		fx_leave_position(books->account, position, ticket->price != 0);

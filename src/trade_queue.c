@@ -128,12 +128,14 @@ fx_trade_fetch(FxTradeWork *work, const pg_uuid_t *id, FxTrade *trade)
 }
 
 /*
- * The ticket of a trade, a new one where it has none.
+ * The ticket of a trade.  Where it has none yet, one that says what the row
+ * does.
  */
 FxTicket *
-fx_trade_ticket(FxTradeWork *work, const pg_uuid_t *id, bool *found)
+fx_trade_ticket(FxTradeWork *work, const FxTrade *trade)
 {
 	FxTicket   *ticket;
+	bool		found;
 
 	if (work->tickets == NULL)
 	{
@@ -145,11 +147,17 @@ fx_trade_ticket(FxTradeWork *work, const pg_uuid_t *id, bool *found)
 		work->tickets = hash_create("trades of a statement", 32, &ctl,
 									HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
-	ticket = (FxTicket *) hash_search(work->tickets, id, HASH_ENTER, found);
-	if (!*found)
+	ticket = (FxTicket *) hash_search(work->tickets, &trade->id, HASH_ENTER, &found);
+	if (!found)
 	{
 		memset(ticket, 0, sizeof(*ticket));
-		ticket->id = *id;
+		ticket->id = trade->id;
+		ticket->user_id = trade->user_id;
+		ticket->side = trade->side;
+		ticket->executed_at = trade->executed_at;
+		ticket->open = trade->open;
+		ticket->price = trade->price;
+		ticket->net = fx_trade_net(trade);
 	}
 	return ticket;
 }
@@ -214,18 +222,10 @@ fx_queue_opened(FxTradeWork *work, FxBooks *books, const FxTrade *trade, int128 
 {
 	FxTradeQueue *queue = find_queue(books, trade->symbol, trade->side);
 	FxTicket   *ticket;
-	bool		found;
 
 	if (queue == NULL)
 		return;
-	ticket = fx_trade_ticket(work, &trade->id, &found);
-	if (!found)
-	{
-		ticket->side = trade->side;
-		ticket->executed_at = trade->executed_at;
-		ticket->price = trade->price;
-		ticket->net = fx_trade_net(trade);
-	}
+	ticket = fx_trade_ticket(work, trade);
 	ticket->open = open;
 	ticket->locked = true;		/* this transaction wrote it */
 	if (!ticket->queued)
@@ -423,7 +423,6 @@ advance(FxTradeWork *work, FxTradeQueue *queue, Stream *stream)
 	while (index_getnext_slot(stream->scan, ForwardScanDirection, queue->slot))
 	{
 		FxTicket   *ticket;
-		bool		found;
 
 		CHECK_FOR_INTERRUPTS();
 		fx_trade_read(queue->slot, work->columns, &trade);
@@ -432,18 +431,8 @@ advance(FxTradeWork *work, FxTradeQueue *queue, Stream *stream)
 		if (work->is_ahead != NULL && work->is_ahead(work, &trade, queue->slot))
 			continue;
 
-		ticket = fx_trade_ticket(work, &trade.id, &found);
-		if (ticket->queued)
-			continue;
-		if (!found)
-		{
-			ticket->side = trade.side;
-			ticket->executed_at = trade.executed_at;
-			ticket->open = trade.open;
-			ticket->price = trade.price;
-			ticket->net = fx_trade_net(&trade);
-		}
-		if (ticket->open == 0)
+		ticket = fx_trade_ticket(work, &trade);
+		if (ticket->queued || ticket->open == 0)
 			continue;
 		ticket->tid = queue->slot->tts_tid;
 		stream->head = ticket;

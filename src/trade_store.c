@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -209,20 +210,14 @@ fx_work_conversion(const FxRate *rate, FxConversion *conversion)
 }
 
 /*
- * Write everything.  The books come first: a trigger of fx.trades that writes
- * other trades finds them as they are by now.  Only what is counted from the
- * trades needs these before.
+ * Write the books.  They come before the trades: a trigger of fx.trades that
+ * writes other trades finds them as they are by now.
  */
 void
-fx_work_finish(FxTradeWork *work, FxBooks *books, int nbooks)
+fx_work_write_books(FxTradeWork *work, FxBooks *books, int nbooks)
 {
-	bool		trades_first = false;
-
 	for (int i = 0; i < nbooks; i++)
-	{
 		fx_queue_end_all(&books[i]);
-		trades_first |= books[i].streak_stale || fx_risk_reads_trades(books[i].risk);
-	}
 	if (work->snapshot != NULL)
 	{
 		UnregisterSnapshot(work->snapshot);
@@ -230,30 +225,43 @@ fx_work_finish(FxTradeWork *work, FxBooks *books, int nbooks)
 		ExecDropSingleTupleTableSlot(work->slot);
 	}
 
-	if (trades_first)
-		fx_work_write(work);
 	for (int i = 0; i < nbooks; i++)
 	{
 		if (books[i].streak_stale)
 			fx_streak_count(work, &books[i]);
 		fx_account_observe(books[i].account);
-		fx_risk_finish(books[i].risk);
+		if (!fx_risk_reads_trades(books[i].risk))
+			fx_risk_finish(books[i].risk);
 		fx_account_flush(books[i].account);
 	}
-	if (!trades_first)
-		fx_work_write(work);
 }
 
 /*
  * Write closures and trades.
  */
 void
-fx_work_write(FxTradeWork *work)
+fx_work_write_trades(FxTradeWork *work)
 {
 	if (work->nclosures > 0)
 		write_closures(work);
 	if (work->nchanged > 0)
 		write_trades(work);
+}
+
+/*
+ * What limits count from the trades is counted when these are written.
+ */
+void
+fx_work_finish(FxBooks *books, int nbooks)
+{
+	for (int i = 0; i < nbooks; i++)
+	{
+		if (!fx_risk_reads_trades(books[i].risk))
+			continue;
+		CommandCounterIncrement();
+		fx_risk_finish(books[i].risk);
+		fx_account_flush(books[i].account);
+	}
 }
 
 /*

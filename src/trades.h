@@ -106,16 +106,17 @@ typedef struct FxTradeResult
 typedef struct FxTicket
 {
 	pg_uuid_t	id;				/* hash key, must be first */
+	pg_uuid_t	user_id;
 	FxSide		side;
 	TimestampTz executed_at;
 	int128		open;			/* units, by now */
 	int128		price;			/* 0 for none */
-	int128		net;			/* of the row as it was */
+	int128		net;			/* of the row */
 	ItemPointerData tid;
 	bool		locked;
 	bool		queued;			/* in the heap of its queue */
-	bool		changed;		/* the rest is to be written */
-	bool		is_closed;
+	bool		changed;		/* to be written, with the rest */
+	bool		is_closed;		/* by the statement */
 	TimestampTz closed_at;
 	int128		close_price;	/* 0 for none */
 	FxTradeResult *result;		/* or NULL */
@@ -196,7 +197,7 @@ fx_trade_is_live(const FxTrade *trade)
 /* trade_queue.c */
 extern Snapshot fx_trade_snapshot(FxTradeWork *work);
 extern bool fx_trade_fetch(FxTradeWork *work, const pg_uuid_t *id, FxTrade *trade);
-extern FxTicket *fx_trade_ticket(FxTradeWork *work, const pg_uuid_t *id, bool *found);
+extern FxTicket *fx_trade_ticket(FxTradeWork *work, const FxTrade *trade);
 extern FxTicket *fx_queue_oldest(FxTradeWork *work, FxBooks *books, const char *symbol, FxSide side);
 extern const FxTicket *fx_queue_peek(FxTradeWork *work, FxBooks *books, const char *symbol,
 									 FxSide side);
@@ -221,9 +222,10 @@ extern void fx_work_begin(FxTradeWork *work, Relation trades);
 extern void fx_books_open(FxBooks *books, const pg_uuid_t *user_id);
 extern FxClosure *fx_work_add_closure(FxTradeWork *work);
 extern void fx_work_conversion(const FxRate *rate, FxConversion *conversion);
-extern void fx_work_write(FxTradeWork *work);
 extern void fx_closures_set_price(const pg_uuid_t *trade_id, int128 open, int128 price);
-extern void fx_work_finish(FxTradeWork *work, FxBooks *books, int nbooks);
+extern void fx_work_write_books(FxTradeWork *work, FxBooks *books, int nbooks);
+extern void fx_work_write_trades(FxTradeWork *work);
+extern void fx_work_finish(FxBooks *books, int nbooks);
 
 /* trade_rebuild.c */
 extern void fx_rebuild_user(const pg_uuid_t *user_id);

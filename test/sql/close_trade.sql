@@ -1,106 +1,200 @@
 --
--- Closing trades: golden values of profit, conversion, swap and cost, by each
--- method, whole and in parts
+-- Closing trades: by the opposite side and by fx.close_trade, under the three
+-- methods; profits, rates, swaps
 --
+\set SHOW_CONTEXT never
 SET timezone = 'UTC';
-SET fxplatform.clock = '2024-03-08 12:00:00+00';
+SELECT fx.create_market_data_partitions('2024-01-01', '2024-02-01') >= 0 AS made;
 BEGIN;
 SET LOCAL search_path = fx, public;
+SET LOCAL fxplatform.clock = '2024-01-11T22:30:00Z';
+\set a1 00000000-0000-4000-8000-0000000000a1
 INSERT INTO users (id, email, username, password_hash, preferences)
-SELECT ('00000000-0000-4000-8000-0000000000a' || n)::uuid, n || '@example.com', n, 'x', jsonb_build_object('initialBalance', 100000, 'accountCurrency', c) FROM (VALUES (1, 'USD'), (2, 'USD'), (3, 'USD'), (4, 'EUR')) AS v (n, c);
-UPDATE accounts SET position_method = 'fifo' WHERE user_id = '00000000-0000-4000-8000-0000000000a2';
-UPDATE accounts SET position_method = 'hedging' WHERE user_id = '00000000-0000-4000-8000-0000000000a3';
-CREATE FUNCTION pg_temp.put(id text, who integer, symbol text, units numeric, price numeric, at text DEFAULT '2024-03-06 10:00') RETURNS void LANGUAGE sql AS $$
-    INSERT INTO fx.trades (id, user_id, symbol, type, order_type, quantity, price, status, executed_at)
-    VALUES (('00000000-0000-4000-8000-0000000000' || id)::uuid, ('00000000-0000-4000-8000-0000000000a' || who)::uuid, symbol, CASE WHEN units > 0 THEN 'buy' ELSE 'sell' END, 'market', abs(units), price, 'executed', (at || '+00')::timestamptz)
+SELECT ('00000000-0000-4000-8000-0000000000a' || n)::uuid, n || '@example.com', n, 'x', '{"initialBalance": 100000}' FROM generate_series(1, 4) AS n;
+UPDATE accounts SET position_method = CASE right(user_id::text, 1) WHEN '2' THEN 'fifo' WHEN '3' THEN 'hedging' ELSE 'netting' END;
+INSERT INTO market_data (symbol, timeframe, timestamp, open_price, high_price, low_price, close_price, volume)
+VALUES ('GBPUSD', '1m', '2024-01-10 11:58+00', 1.26, 1.2602, 1.26, 1.2601, 1);
+UPDATE instruments SET swap_long = -7.2, swap_short = 2.5, triple_swap_weekday = 3 WHERE symbol = 'EURUSD';
+
+-- a trade of the number n, of user u; lots of 100000 units
+CREATE FUNCTION pg_temp.fill(u int, n int, symbol text, type text, lots numeric, price numeric, at text, profit numeric DEFAULT 0)
+RETURNS void LANGUAGE sql AS $$
+    INSERT INTO fx.trades (id, user_id, symbol, type, order_type, quantity, price, status, executed_at, profit)
+    VALUES (('00000000-0000-4000-8000-00000000' || u || lpad(n::text, 3, '0'))::uuid, ('00000000-0000-4000-8000-0000000000a' || u)::uuid,
+            symbol, type, 'market', lots * 100000, price, 'executed', at::timestamptz, profit)
 $$;
-CREATE FUNCTION pg_temp.close(id text, price numeric, at text DEFAULT '2024-03-06 20:00', quantity numeric DEFAULT NULL, commission numeric DEFAULT 0, swap numeric DEFAULT NULL) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION pg_temp.id(u int, n int) RETURNS uuid LANGUAGE sql AS $$
+    SELECT ('00000000-0000-4000-8000-00000000' || u || lpad(n::text, 3, '0'))::uuid
+$$;
+CREATE FUNCTION pg_temp.try(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    result text;
+    detail text;
+    hint text;
 BEGIN
-    RETURN trim_scale(fx.close_trade(('00000000-0000-4000-8000-0000000000' || id)::uuid, price, (at || '+00')::timestamptz, commission, swap, quantity));
+    EXECUTE statement INTO result;
+    RETURN coalesce(result, 'done');
 EXCEPTION WHEN OTHERS THEN
-    RETURN SQLSTATE || ' ' || SQLERRM;
+    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+    RETURN concat_ws(' | ', SQLSTATE, SQLERRM, nullif(detail, ''), nullif(hint, ''));
 END
 $$;
-CREATE VIEW pg_temp.seen AS
-SELECT right(id::text, 2) AS id, symbol, type, trim_scale(quantity) AS quantity, trim_scale(open_quantity) AS open, to_char(closed_at, 'DD HH24:MI') AS closed, trim_scale(close_price) AS close_price, trim_scale(profit) AS profit, trim_scale(commission) AS commission,
-       trim_scale(swap) AS swap, profit_source AS source, position_method AS method, trim_scale(round(conversion_rate, 12)) AS rate, conversion_pair AS pair, to_char(conversion_at, 'DD HH24:MI') AS rate_at FROM fx.trades;
+CREATE VIEW pg_temp.ticket AS
+    SELECT right(id::text, 4) AS trade, type, trim_scale(quantity) AS quantity, trim_scale(price) AS price, trim_scale(open_quantity) AS open, closed_at,
+           trim_scale(close_price) AS close_price, trim_scale(profit) AS profit, profit_source AS source, position_method AS method FROM fx.trades;
+CREATE VIEW pg_temp.closed AS
+    SELECT right(trade_id::text, 4) AS trade, right(closing_trade_id::text, 4) AS by, type, trim_scale(quantity) AS quantity, trim_scale(cost) AS cost, trim_scale(close_price) AS price,
+           trim_scale(realized) AS realized, trim_scale(profit) AS profit, profit_source AS source, position_method AS method, round(conversion_rate, 8) AS rate, conversion_pair AS pair, conversion_at AS rate_at
+      FROM fx.closures;
 CREATE VIEW pg_temp.book AS
-SELECT right(user_id::text, 1) AS "user", symbol, trim_scale(long_quantity) AS long, trim_scale(long_cost) AS long_cost, trim_scale(short_quantity) AS short, trim_scale(short_cost) AS short_cost, trim_scale(average_price) AS average, trim_scale(realized_pnl) AS realized, open_trades AS open FROM fx.positions;
-CREATE VIEW pg_temp.parts AS
-SELECT right(trade_id::text, 2) AS trade, right(closing_trade_id::text, 2) AS by, trim_scale(quantity) AS quantity, trim_scale(cost) AS cost, trim_scale(close_price) AS price, trim_scale(realized) AS realized, trim_scale(profit) AS profit, profit_source AS source, position_method AS method FROM fx.closures ORDER BY id;
--- rates
-SELECT create_market_data_partitions('2024-03-01', '2024-04-01') \g /dev/null
-INSERT INTO market_data (symbol, timeframe, timestamp, open_price, high_price, low_price, close_price, volume)
-SELECT s, '1m', t, p, p, p, p, 1 FROM (VALUES ('GBPUSD', 1.2601), ('EURUSD', 1.1), ('USDCAD', 1.35)) AS v (s, p), generate_series(timestamptz '2024-03-06 09:00+00', '2024-03-08 12:00+00', '1 hour') AS t;
+    SELECT right(user_id::text, 1) AS "user", symbol, trim_scale(long_quantity) AS long, trim_scale(short_quantity) AS short, trim_scale(long_cost) AS long_cost, trim_scale(short_cost) AS short_cost,
+           trim_scale(average_price) AS average, trim_scale(realized_pnl) AS realized, open_trades AS trades, trim_scale(last_price) AS last FROM fx.positions;
 
--- one lot of EURUSD, 25 pips; one of USDJPY, 50 down, at the closing price; half of EURGBP by GBPUSD; USDCAD by its own price
-SELECT pg_temp.put('01', 1, 'EURUSD', 100000, 1.1), pg_temp.put('02', 1, 'USDJPY', 100000, 150), pg_temp.put('03', 1, 'EURGBP', -50000, 0.85), pg_temp.put('04', 1, 'USDCAD', 100000, 1.35) \g /dev/null
-SELECT pg_temp.close('01', 1.1025), pg_temp.close('02', 149.5), pg_temp.close('03', 0.846), pg_temp.close('04', 1.36);
-SELECT * FROM pg_temp.seen ORDER BY id;
-SELECT * FROM pg_temp.parts;
-SELECT trim_scale(balance) AS balance FROM accounts WHERE user_id = '00000000-0000-4000-8000-0000000000a1';
-SELECT * FROM pg_temp.book ORDER BY 1, 2;
--- the account of another currency: the base of the pair, a cross, and no rate
-SELECT pg_temp.put('05', 4, 'EURUSD', 100000, 1.1), pg_temp.put('06', 4, 'GBPCAD', 1000, 1.7), pg_temp.put('07', 4, 'AUDNZD', 1000, 1.09) \g /dev/null
-SELECT pg_temp.close('05', 1.1025), pg_temp.close('06', 1.71), pg_temp.close('07', 1.1);
-SELECT * FROM pg_temp.seen WHERE id IN ('05', '06', '07') ORDER BY id;
--- the application knows what that brought
-UPDATE trades SET closed_at = '2024-03-06 20:00+00', close_price = 1.1, profit = 5.5 WHERE id = '00000000-0000-4000-8000-000000000007';
-SELECT * FROM pg_temp.seen WHERE id = '07';
+-- the same fills under the three methods
+SELECT pg_temp.fill(u, 1, 'EURUSD', 'buy', 1, 1.1000, '2024-01-10 10:00+00'),
+       pg_temp.fill(u, 2, 'EUR/USD', 'buy', 1, 1.1100, '2024-01-10 10:01+00'),
+       pg_temp.fill(u, 3, 'eurusd', 'sell', 1, 1.1050, '2024-01-10 10:02+00') FROM generate_series(1, 3) AS u;
+SELECT * FROM pg_temp.book ORDER BY 1;
+SELECT * FROM pg_temp.ticket ORDER BY 1;
+SELECT * FROM pg_temp.closed ORDER BY 1, 2;
+SELECT right(user_id::text, 1) AS "user", trim_scale(balance) AS balance, open_trades FROM accounts ORDER BY 1;
 SELECT * FROM verify_positions();
 
--- long 1.0 at 1.1000, 1.0 at 1.1100, sold 1.0 at 1.1050
-SELECT pg_temp.put('1' || who, who, 'EURUSD', 100000, 1.1, '2024-03-06 10:00'), pg_temp.put('2' || who, who, 'EURUSD', 100000, 1.11, '2024-03-06 11:00'), pg_temp.put('3' || who, who, 'EURUSD', -100000, 1.105, '2024-03-06 12:00') FROM generate_series(1, 3) AS who \g /dev/null
-SELECT * FROM pg_temp.seen WHERE id ~ '^[123][123]$' ORDER BY right(id, 1), id;
-SELECT * FROM pg_temp.book WHERE symbol = 'EURUSD' ORDER BY 1, 2;
-SELECT * FROM pg_temp.parts WHERE trade ~ '^[123][123]$';
--- hedging closes a ticket
-SELECT pg_temp.close('13', 1.105), pg_temp.close('33', 1.104);
-SELECT * FROM pg_temp.book WHERE symbol = 'EURUSD' ORDER BY 1, 2;
--- in fifo only the oldest; in netting any, at the average
-SELECT pg_temp.put('42', 2, 'EURUSD', 100000, 1.12, '2024-03-06 13:00'), pg_temp.put('41', 1, 'EURUSD', 100000, 1.12, '2024-03-06 13:00') \g /dev/null
-SELECT pg_temp.close('42', 1.13) AS newer, pg_temp.close('22', 1.13) AS oldest, pg_temp.close('42', 1.13) AS then, pg_temp.close('41', 1.13) AS netting;
-SELECT * FROM pg_temp.book WHERE symbol = 'EURUSD' ORDER BY 1, 2;
+-- flip: long 1.0, sell 1.5
+SAVEPOINT s;
+DELETE FROM trades;
+SELECT pg_temp.fill(u, 4, 'EURUSD', 'buy', 1, 1.1000, '2024-01-10 10:00+00'), pg_temp.fill(u, 5, 'EURUSD', 'sell', 1.5, 1.1040, '2024-01-10 10:01+00') FROM generate_series(1, 3) AS u;
+SELECT * FROM pg_temp.book ORDER BY 1;
+SELECT * FROM pg_temp.ticket ORDER BY 1;
+SELECT * FROM verify_positions();
+ROLLBACK TO s;
+DELETE FROM trades;
+SELECT * FROM pg_temp.book ORDER BY 1;
+
+-- a whole round trip makes the same in the quote currency by all methods
+SELECT pg_temp.fill(u, 10 + n, 'EURUSD', t.type, t.lots, t.price, (timestamptz '2024-01-10 12:00+00' + n * interval '1 minute')::text)
+  FROM generate_series(1, 2) AS u, (VALUES (1, 'buy', 1.37, 1.10003), (2, 'buy', 0.21, 1.10507), (3, 'sell', 0.95, 1.10111), (4, 'buy', 0.33, 1.09), (5, 'sell', 1.7, 1.10203), (6, 'buy', 0.74, 1.10999)) AS t (n, type, lots, price);
+SELECT * FROM pg_temp.book ORDER BY 1;
+SELECT right(user_id::text, 1) AS "user", trim_scale(sum(profit)) AS profit FROM trades GROUP BY 1 ORDER BY 1;
+SELECT right(t.user_id::text, 1) AS "user", count(*) AS fills, bool_and(c.profit = t.profit) AS add_up
+  FROM trades t JOIN (SELECT closing_trade_id, sum(profit) AS profit FROM closures GROUP BY 1) AS c ON c.closing_trade_id = t.id GROUP BY 1 ORDER BY 1;
+SELECT * FROM verify_positions();
+DELETE FROM trades;
+
+-- golden values
+SELECT pg_temp.fill(4, 1, 'EURUSD', 'buy', 1, 1.10000, '2024-01-10 10:00+00');
+SELECT close_trade(pg_temp.id(4, 1), 1.10250, '2024-01-10 12:00+00');
+SELECT pg_temp.fill(4, 2, 'USDJPY', 'buy', 1, 150.000, '2024-01-10 10:00+00');
+SELECT close_trade(pg_temp.id(4, 2), 149.500, '2024-01-10 12:00+00');
+SELECT pg_temp.fill(4, 3, 'EURGBP', 'sell', 0.5, 0.85000, '2024-01-10 10:00+00');
+SELECT close_trade(pg_temp.id(4, 3), 0.84600, '2024-01-10 12:00+00');
+SELECT * FROM pg_temp.ticket ORDER BY 1;
+SELECT * FROM pg_temp.closed ORDER BY 1;
+SELECT right(id::text, 4) AS trade, conversion_rate, conversion_pair, conversion_at FROM trades ORDER BY 1;
+SELECT * FROM pg_temp.book ORDER BY 2;
+SELECT trim_scale(balance) AS balance, open_trades, consecutive_losses FROM accounts WHERE user_id = '00000000-0000-4000-8000-0000000000a4';
+
+-- swap: a night, that of Wednesday three times, none of the weekend; what is given is taken
+CREATE FUNCTION pg_temp.swap(n int, type text, opened text, closed text, symbol text DEFAULT 'EURUSD', OUT profit numeric, OUT swap numeric) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_temp.fill(4, n, symbol, type, 1, 1.1, opened);
+    profit := trim_scale(fx.close_trade(pg_temp.id(4, n), 1.1, closed::timestamptz));
+    SELECT trim_scale(t.swap) INTO swap FROM fx.trades t WHERE t.id = pg_temp.id(4, n);
+END
+$$;
+SELECT x.*, s.* FROM (VALUES (11, 'buy', '2024-01-10 12:00+00', '2024-01-11 12:00+00'), (12, 'sell', '2024-01-10 12:00+00', '2024-01-11 12:00+00'),
+               (13, 'buy', '2024-01-09 12:00+00', '2024-01-10 12:00+00'), (14, 'buy', '2024-01-10 21:59:59+00', '2024-01-10 22:00+00'),
+               (15, 'buy', '2024-01-10 22:00+00', '2024-01-11 21:59:59.999999+00'), (16, 'buy', '2024-01-05 12:00+00', '2024-01-08 12:00+00'),
+               (17, 'sell', '2024-01-02 12:00+00', '2024-01-09 12:00+00'), (18, 'buy', '2024-01-06 12:00+00', '2024-01-07 12:00+00')) AS x (n, type, opened, closed),
+       LATERAL pg_temp.swap(x.n, x.type, x.opened, x.closed) AS s ORDER BY 1;
+-- in another currency, without points, without an instrument
+UPDATE instruments SET swap_long = 3, swap_short = NULL WHERE symbol = 'EURGBP';
+SELECT * FROM pg_temp.swap(21, 'buy', '2024-01-09 10:00+00', '2024-01-10 12:00+00', 'EURGBP');
+SELECT * FROM pg_temp.swap(22, 'sell', '2024-01-09 10:00+00', '2024-01-10 12:00+00', 'EURGBP');
+SELECT * FROM pg_temp.swap(23, 'buy', '2024-01-09 10:00+00', '2024-01-10 12:00+00', 'XXXUSD');
 SELECT * FROM verify_positions();
 
--- flip: long 1.0 at 1.1000, sold 1.5 at 1.1040
-SELECT pg_temp.put('5' || who, who, 'GBPUSD', 100000, 1.1, '2024-03-06 10:00'), pg_temp.put('6' || who, who, 'GBPUSD', -150000, 1.104, '2024-03-06 12:00') FROM generate_series(1, 2) AS who \g /dev/null
-SELECT * FROM pg_temp.seen WHERE id ~ '^[56][12]$' ORDER BY right(id, 1), id;
-SELECT * FROM pg_temp.book WHERE symbol = 'GBPUSD' ORDER BY 1, 2;
--- one fill uses up three trades, the last in part: profits of the parts add up to that of the fill
-SELECT pg_temp.put('7' || n, 2, 'NZDUSD', n, 0.6 + n * 0.00333333, '2024-03-06 1' || n || ':00') FROM generate_series(1, 3) AS n \g /dev/null
-SELECT pg_temp.put('74', 2, 'NZDUSD', -5.5, 0.61111111, '2024-03-06 15:00') \g /dev/null
-SELECT * FROM pg_temp.seen WHERE id ~ '^7' ORDER BY id;
-SELECT * FROM pg_temp.parts WHERE by = '74';
-SELECT (SELECT profit FROM trades WHERE id = '00000000-0000-4000-8000-000000000074') = sum(profit) AS adds_up FROM closures WHERE closing_trade_id = '00000000-0000-4000-8000-000000000074';
+-- parts: profit, commission and swap add up, the rest stays open
+DELETE FROM trades;
+SELECT pg_temp.fill(u, 30, 'EURUSD', 'buy', 1, 1.1000, '2024-01-10 10:00+00'), pg_temp.fill(u, 31, 'EURUSD', 'buy', 1, 1.1100, '2024-01-10 10:01+00') FROM generate_series(1, 3) AS u;
+SELECT u, close_trade(pg_temp.id(u, 30), 1.1200, '2024-01-10 12:00+00', 1.5, -0.25, 40000) FROM generate_series(1, 3) AS u;
+SELECT * FROM pg_temp.book ORDER BY 1;
+SELECT u, close_trade(pg_temp.id(u, 30), 1.1210, '2024-01-10 12:01+00', commission => 2, swap => 0.5, quantity => 60000) FROM generate_series(1, 3) AS u;
+SELECT t.*, trim_scale(commission) AS commission, trim_scale(swap) AS swap FROM pg_temp.ticket t JOIN trades ON right(id::text, 4) = t.trade ORDER BY 1;
+SELECT * FROM pg_temp.closed ORDER BY 1, quantity;
+SELECT * FROM pg_temp.book ORDER BY 1;
+SELECT right(user_id::text, 1) AS "user", trim_scale(balance) AS balance, open_trades FROM accounts ORDER BY 1;
 SELECT * FROM verify_positions();
 
--- in parts: thirds of an average that does not end
-SELECT pg_temp.put('81', 1, 'AUDUSD', 1, 0.65, '2024-03-06 10:00'), pg_temp.put('82', 1, 'AUDUSD', 2, 0.66666667, '2024-03-06 11:00') \g /dev/null
-SELECT pg_temp.close('82', 0.7, quantity => 1, commission => 0.5) AS part, pg_temp.close('82', 0.7, quantity => 1.5) AS too_much, pg_temp.close('82', 0.71, quantity => 1, commission => 0.25) AS rest, pg_temp.close('82', 0.71) AS again;
-SELECT * FROM pg_temp.seen WHERE id = '82';
-SELECT * FROM pg_temp.parts WHERE trade = '82';
-SELECT pg_temp.close('81', 0.7);
-SELECT * FROM pg_temp.book WHERE symbol = 'AUDUSD';
+-- now, when no time is given
+SELECT close_trade(pg_temp.id(3, 31), 1.1150);
+SELECT closed_at FROM trades WHERE id = pg_temp.id(3, 31);
+
+-- errors
+SELECT pg_temp.fill(2, 32, 'EURUSD', 'buy', 1, 1.1, '2024-01-10 10:02+00'), pg_temp.fill(4, 33, 'EURUSD', 'buy', 1, NULL, '2024-01-10 10:02+00'), pg_temp.fill(4, 34, 'XAUUSD', 'sell', 0.001, 2000, '2024-01-10 10:02+00'),
+       pg_temp.fill(4, 35, 'EURJPY', 'sell', 1, 160, '2024-01-10 10:02+00'), pg_temp.fill(4, 36, 'NOTHING', 'sell', 1, 160, '2024-01-10 10:02+00');
+INSERT INTO trades (id, user_id, symbol, type, order_type, quantity, price, status) VALUES (pg_temp.id(4, 37), '00000000-0000-4000-8000-0000000000a4', 'EURUSD', 'buy', 'limit', 1, 1, 'pending');
+INSERT INTO strategies (id, user_id, name, type) VALUES (pg_temp.id(4, 1), '00000000-0000-4000-8000-0000000000a4', 's', 'manual');
+INSERT INTO backtests (id, strategy_id, user_id, name) VALUES (pg_temp.id(4, 1), pg_temp.id(4, 1), '00000000-0000-4000-8000-0000000000a4', 'b');
+INSERT INTO trades (id, user_id, backtest_id, symbol, type, order_type, quantity, price, status, executed_at) VALUES (pg_temp.id(4, 38), '00000000-0000-4000-8000-0000000000a4', pg_temp.id(4, 1), 'EURUSD', 'buy', 'limit', 1, 1, 'executed', '2024-01-10 10:00+00');
+SELECT n, pg_temp.try(format('SELECT fx.close_trade(%s)', replace(args, '@', pg_temp.id(4, 34)::text))) FROM (VALUES
+    (1, $$NULL, 1$$), (2, $$'@', NULL$$), (3, $$'@', 0$$), (4, $$'@', -1$$), (5, $$'@', 'NaN'$$), (6, $$'@', 'Infinity'$$),
+    (7, $$'@', 2001, 'infinity'$$), (8, $$'@', 2001, '2024-01-10 10:01:59+00'$$), (9, $$'@', 2001, NULL, -1$$), (10, $$'@', 2001, NULL, 'NaN'$$), (11, $$'@', 2001, NULL, 0, 'Infinity'$$),
+    (12, $$'@', 2001, quantity => 0$$), (13, $$'@', 2001, quantity => 100.00000001$$), (14, $$'00000000-0000-4000-8000-00000000dead', 1$$),
+    (15, format('%L, 1', pg_temp.id(4, 37))), (16, format('%L, 1', pg_temp.id(4, 38))), (17, format('%L, 1', pg_temp.id(3, 31))),
+    (18, format('%L, 1', pg_temp.id(2, 32))), (19, format('%L, 1', pg_temp.id(4, 33))), (20, format('%L, 1', pg_temp.id(4, 35))), (21, format('%L, 1', pg_temp.id(4, 36))),
+    (22, $$'@', 2001, commission => NULL, swap => NULL, quantity => NULL$$)) AS v (n, args) ORDER BY n;
+-- a price that was set late
+UPDATE trades SET price = 1.1 WHERE id = pg_temp.id(4, 33);
+SELECT pg_temp.try(format('SELECT fx.close_trade(%L, 1.2)', pg_temp.id(4, 33)));
 SELECT * FROM verify_positions();
 
--- swap: 1 lot, -7.2 points, Wednesday is triple; each 17:00 of New York (22:00 UTC) from Monday to Friday; short 2.5
-UPDATE instruments SET swap_long = -7.2, swap_short = 2.5 WHERE symbol = 'EURUSD';
-UPDATE instruments SET swap_long = -6 WHERE symbol = 'USDJPY';
-SELECT n, opened, closed, pg_temp.put(id, 3, symbol, units, price, opened) IS NULL AS opened, pg_temp.close(id, price, closed, swap => given) AS profit, (SELECT swap FROM pg_temp.seen AS s WHERE s.id = v.id) AS swap
-  FROM (VALUES
-    (1, '91', 'EURUSD', 100000, 1.1, '2024-03-06 10:00', '2024-03-07 10:00', NULL), (2, '92', 'EURUSD', 100000, 1.1, '2024-03-05 10:00', '2024-03-06 10:00', NULL), (3, '93', 'EURUSD', -50000, 1.1, '2024-03-04 10:00', '2024-03-08 10:00', NULL),
-    (4, '94', 'EURUSD', 100000, 1.1, '2024-03-06 21:59:59', '2024-03-06 22:00:00', NULL), (5, '95', 'EURUSD', 100000, 1.1, '2024-03-06 22:00:00', '2024-03-07 21:59:59', NULL), (6, '96', 'EURUSD', 100000, 1.1, '2024-03-01 10:00', '2024-03-04 10:00', NULL),
-    (7, '97', 'EURUSD', 100000, 1.1, '2024-03-06 10:00', '2024-03-07 10:00', -3.3), (8, '98', 'USDJPY', 100000, 150, '2024-03-06 10:00', '2024-03-07 10:00', NULL), (9, '99', 'USDJPY', -100000, 150, '2024-03-06 10:00', '2024-03-07 10:00', NULL)) AS v (n, id, symbol, units, price, opened, closed, given)
- ORDER BY n;
+-- an opposite trade whose profit cannot be computed is refused, unless the application says what it made
+SELECT pg_temp.try($$SELECT pg_temp.fill(4, 40, 'EURJPY', 'buy', 1, 161, '2024-01-10 11:00+00')$$);
+SELECT pg_temp.try($$SELECT pg_temp.fill(4, 40, 'EURJPY', 'buy', 1, NULL, '2024-01-10 11:00+00')$$);
+SELECT pg_temp.try($$SELECT pg_temp.fill(4, 40, 'EURJPY', 'buy', 1, 161, '2024-01-10 11:00+00', -650)$$);
+SELECT pg_temp.try($$SELECT pg_temp.fill(4, 41, 'GBPUSD', 'buy', 1, NULL, '2024-01-10 11:00+00')$$);
+SELECT pg_temp.try($$SELECT pg_temp.fill(4, 42, 'GBPUSD', 'sell', 1, 1.26, '2024-01-10 11:01+00')$$);
+SELECT pg_temp.try($$SELECT pg_temp.fill(4, 42, 'GBPUSD', 'sell', 1, 1.26, '2024-01-10 11:01+00', 12.5)$$);
+SELECT * FROM pg_temp.ticket WHERE trade IN ('4035', '4040', '4041', '4042') ORDER BY 1;
+SELECT * FROM pg_temp.closed WHERE by IN ('4040', '4042') ORDER BY 1;
+-- the price of a trade that was closed without one
+UPDATE trades SET price = 1.25 WHERE id = pg_temp.id(4, 41);
+SELECT * FROM pg_temp.closed WHERE by = '4042';
+SELECT * FROM verify_positions();
 
--- what cannot be
-SELECT pg_temp.put('a8', 1, 'EURCHF', 10, 0.95) \g /dev/null
-INSERT INTO trades (id, user_id, symbol, type, order_type, quantity, status, executed_at) VALUES ('00000000-0000-4000-8000-0000000000a9', '00000000-0000-4000-8000-0000000000a1', 'EURJPY', 'buy', 'market', 10, 'executed', '2024-03-06 10:00:00+00');
-INSERT INTO trades (id, user_id, symbol, type, order_type, quantity, price) VALUES ('00000000-0000-4000-8000-0000000000b0', '00000000-0000-4000-8000-0000000000a1', 'EURJPY', 'buy', 'limit', 10, 160);
-SELECT n, answer FROM (VALUES (1, pg_temp.close('a8', 0.96)), (2, pg_temp.close('a9', 161)), (3, pg_temp.close('b0', 161)), (4, pg_temp.close('01', 1.2)), (5, pg_temp.close('ff', 1.2)), (6, pg_temp.close('a8', NULL)), (7, pg_temp.close('a8', 0)), (8, pg_temp.close('a8', 'NaN')), (9, pg_temp.close('a8', 'Infinity')),
-    (10, pg_temp.close('a8', 1, '2024-03-06 09:59')), (11, pg_temp.close('a8', 1, quantity => 0)), (12, pg_temp.close('a8', 1, quantity => -1)), (13, pg_temp.close('a8', 1, commission => -1)), (14, pg_temp.close('a8', 1, commission => NULL)), (15, pg_temp.close('a8', 1, swap => 'NaN')), (16, pg_temp.close('a8', 1, quantity => 10.00000001))) AS v (n, answer) ORDER BY n;
+-- halted
+UPDATE accounts SET trading_state = 'halted' WHERE user_id = '00000000-0000-4000-8000-0000000000a4';
+SELECT pg_temp.try(format('SELECT fx.close_trade(%L, 1.2)', pg_temp.id(4, 36)));
+SELECT pg_temp.try(format('UPDATE fx.trades SET closed_at = executed_at WHERE id = %L RETURNING 1', pg_temp.id(4, 36)));
+UPDATE accounts SET trading_state = 'reduce_only' WHERE user_id = '00000000-0000-4000-8000-0000000000a4';
+SELECT pg_temp.try(format('UPDATE fx.trades SET closed_at = executed_at WHERE id = %L RETURNING 1', pg_temp.id(4, 36)));
 SELECT * FROM verify_positions();
 ROLLBACK;
-RESET fxplatform.clock;
-RESET timezone;
+
+-- rights: a user closes what is his own, by row security
+BEGIN;
+INSERT INTO fx.users (id, email, username, password_hash) SELECT ('00000000-0000-4000-8000-0000000000a' || n)::uuid, n || '@example.com', n, 'x' FROM generate_series(1, 2) AS n;
+INSERT INTO fx.trades (id, user_id, symbol, type, order_type, quantity, price, status, executed_at)
+SELECT ('00000000-0000-4000-8000-0000000000d' || n)::uuid, ('00000000-0000-4000-8000-0000000000a' || n)::uuid, 'EURUSD', 'buy', 'market', 1000, 1.1, 'executed', '2024-01-10 10:00+00' FROM generate_series(1, 2) AS n;
+SET LOCAL ROLE fx_user;
+SET LOCAL app.current_user_id = :'a1';
+SELECT fx.close_trade('00000000-0000-4000-8000-0000000000d1', 1.2, '2024-01-10 11:00+00');
+SAVEPOINT s;
+SELECT fx.close_trade('00000000-0000-4000-8000-0000000000d2', 1.2, '2024-01-10 11:00+00');
+ROLLBACK TO s;
+SET LOCAL ROLE fx_reporting;
+SELECT fx.close_trade('00000000-0000-4000-8000-0000000000d2', 1.2, '2024-01-10 11:00+00');
+ROLLBACK TO s;
+SET LOCAL ROLE fx_app;
+SELECT fx.close_trade('00000000-0000-4000-8000-0000000000d2', 1.2, '2024-01-10 11:00+00');
+SELECT * FROM fx.verify_positions();
+RESET ROLE;
+-- a trigger that swallows the update
+SAVEPOINT s;
+CREATE FUNCTION pg_temp.swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER swallow BEFORE UPDATE ON fx.trades FOR EACH ROW EXECUTE FUNCTION pg_temp.swallow();
+INSERT INTO fx.trades (id, user_id, symbol, type, order_type, quantity, price, status, executed_at) VALUES ('00000000-0000-4000-8000-0000000000d3', :'a1', 'EURUSD', 'buy', 'market', 1000, 1.1, 'executed', '2024-01-10 10:00+00');
+SELECT fx.close_trade('00000000-0000-4000-8000-0000000000d3', 1.2, '2024-01-10 11:00+00');
+ROLLBACK TO s;
+ROLLBACK;
