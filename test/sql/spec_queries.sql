@@ -17,7 +17,7 @@ SELECT '00000000-0000-4000-8000-0000000000a1', (ARRAY['EURUSD', 'GBPUSD', 'USDJP
        (n * 37 % 101 - 45) * 1.25 + n % 3, 0.4, -0.01 * (n % 4), CASE n % 10 WHEN 0 THEN 'pending' ELSE 'executed' END,
        timestamptz '2024-01-01 00:00+00' + n * interval '1 hour' FROM generate_series(1, 60) AS n;
 INSERT INTO risk_limits (user_id, name, type, limit_type, limit_value, is_active)
-SELECT '00000000-0000-4000-8000-0000000000a1', 'l' || n, (ARRAY['max_open_trades', 'max_position', 'max_order_size', 'kill_switch'])[n], 'absolute', 10 * n, n <> 4 FROM generate_series(1, 4) AS n;
+SELECT '00000000-0000-4000-8000-0000000000a1', 'l' || n, (ARRAY['max_open_trades', 'max_position', 'max_order_size', 'kill_switch'])[n], 'absolute', 100 * n, n <> 4 FROM generate_series(1, 4) AS n;
 
 PREPARE user_strategies (uuid) AS
 SELECT s.*,
