@@ -18,7 +18,7 @@ VALUES ('00000000-0000-4000-8000-0000000000a1', 'EURUSD', 'buy', 'market', 1000,
        ('00000000-0000-4000-8000-0000000000a1', 'GBPUSD', 'buy', 'market', 5000, 1.1, -900, 10, 'executed', now() - interval '3 days', now() - interval '3 days'),
        ('00000000-0000-4000-8000-0000000000a1', 'EURUSD', 'buy', 'market', 9000, 1.1, 0, 0, 'pending', NULL, NULL);
 CREATE FUNCTION pg_temp.order(type text, quantity numeric) RETURNS TABLE (kind text, before numeric, after numeric, allowed boolean, reason text) LANGUAGE sql AS $$
-    SELECT c.type, trim_scale(c.current_value), trim_scale(c.projected_value), c.allowed, regexp_replace(c.reason, '20[-0-9T:.+]+', 'TIME', 'g') FROM fx.check_risk('00000000-0000-4000-8000-0000000000a1', 'EURUSD', $1, $2, 1.1) AS c
+    SELECT c.type, trim_scale(c.current_value), trim_scale(c.projected_value), c.allowed, regexp_replace(c.reason, '\d{4}-[-0-9T:.+]+', 'TIME', 'g') FROM fx.check_risk('00000000-0000-4000-8000-0000000000a1', 'EURUSD', $1, $2, 1.1) AS c
 $$;
 INSERT INTO risk_limits (user_id, name, type, limit_type, limit_value)
 SELECT '00000000-0000-4000-8000-0000000000a1', type, type, 'absolute', v FROM (VALUES ('max_position', 1000), ('max_order_size', 500), ('max_open_trades', 3), ('max_daily_trades', 3), ('daily_loss', 101)) AS l (type, v);
