@@ -132,7 +132,7 @@ LANGUAGE C
 AS 'MODULE_PATHNAME', 'fx_clear_breach';
 
 COMMENT ON FUNCTION clear_breach(uuid, text)
-    IS 'ends the breach of a limit before its time and notes that with the reason in fx.risk_events; true when there was one; limits of a trailing drawdown start again from the equity of now, max_consecutive_losses counts from now; others are breached again by the next event while their measure still is; errors: 22004 NULL, 22023 no such limit, 55000 a trailing drawdown while the equity is not known';
+    IS 'ends the breach of a limit before its time and notes that with the reason in fx.risk_events; true when there was one; trailing_drawdown starts again from the equity of now, trailing_drawdown_eod too unless that is less than what was paid in, max_consecutive_losses counts from now; others are breached again by the next event while their measure still is; errors: 22004 NULL, 22023 no such limit, 55000 a trailing drawdown while the equity is not known';
 
 REVOKE ALL ON FUNCTION mark_account(uuid) FROM PUBLIC;
 REVOKE ALL ON FUNCTION clear_breach(uuid, text) FROM PUBLIC;

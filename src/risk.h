@@ -80,6 +80,7 @@ typedef struct FxLimit
 	ItemPointerData tid;
 	pg_uuid_t	id;
 	char	   *name;
+	bool		active;
 	FxRiskType	type;
 	bool		percentage;
 	int128		value;
@@ -152,6 +153,7 @@ typedef struct FxDecision
 	bool		refused;
 	bool		halted;			/* by the state: XF002 */
 	bool		executed;		/* the order changes the position */
+	bool		tried;			/* on a copy of the account: it is not executed yet */
 	const FxLimit *state_limit; /* which demands the state; NULL when the account is in it */
 	int			nverdicts;
 	FxVerdict  *verdicts;

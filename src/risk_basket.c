@@ -95,6 +95,7 @@ fx_what_if(PG_FUNCTION_ARGS)
 
 		if (!decision->refused)
 		{
+			decision->tried = false;
 			fx_risk_accept(reader.risk, decision, &orders[i]);
 			fx_order_apply(reader.account, &orders[i]);
 		}

@@ -28,7 +28,9 @@ static void judge(FxRisk *risk, FxDecision *decision, const FxLimit *limit, FxVi
 				  FxView *after, const FxOrder *order, bool reducing);
 static FxTradingState state_of_action(const FxLimit *limit);
 static void demand_state(FxDecision *decision, const FxLimit *limit);
-static void blame_limit(FxDecision *decision, const FxAccount *account, const FxOrder *order);
+static void find_state(FxRisk *risk, FxDecision *decision, FxVerdict *verdict,
+					   FxReading *readings);
+static void blame_limit(FxDecision *decision, const FxAccount *account);
 static void note_order(FxRisk *risk, FxLimit *limit);
 
 /*
@@ -65,6 +67,7 @@ fx_risk_decide(FxRisk *risk, FxAccount *before, FxAccount *after, const FxOrder 
 	decision->refused = false;
 	decision->halted = false;
 	decision->executed = false;
+	decision->tried = after != risk->account;
 	decision->nverdicts = 0;
 
 	if (is_history)
@@ -99,13 +102,14 @@ fx_risk_decide(FxRisk *risk, FxAccount *before, FxAccount *after, const FxOrder 
 		(decision->state == FX_REDUCE_ONLY && !reducing);
 	decision->refused |= decision->halted;
 	if (decision->halted && decision->state_limit != NULL)
-		blame_limit(decision, after, order);
+		blame_limit(decision, after);
 	return decision;
 }
 
 /*
  * The order takes place.  Count it where that is not in the books, and keep
- * what limits that only warn have to say until fx_risk_finish().
+ * what limits that only warn have to say until fx_risk_finish().  One that was
+ * tried on a copy is an order, but no trade.
  */
 void
 fx_risk_accept(FxRisk *risk, const FxDecision *decision, const FxOrder *order)
@@ -118,9 +122,10 @@ fx_risk_accept(FxRisk *risk, const FxDecision *decision, const FxOrder *order)
 		if (limit->type == FX_MAX_ORDER_RATE && !order->closed && !risk->placed_before)
 			note_order(risk, limit);
 
-		if (limit->scope != NULL && limit->scope->has_day)
+		if (limit->scope != NULL && limit->scope->has_day && !decision->tried)
 			limit->scope->day_trades = (int64) (verdict->after.value / FX_FIXED_ONE);
-		if (limit->scope != NULL && limit->scope->has_positions && decision->executed)
+		if (limit->scope != NULL && limit->scope->has_positions && decision->executed &&
+			!decision->tried)
 		{
 			if (limit->type == FX_MAX_OPEN_TRADES)
 				limit->scope->open_trades = (int64) (verdict->after.value / FX_FIXED_ONE);
@@ -184,23 +189,12 @@ fx_risk_refuse(const FxRisk *risk, const FxDecision *decision, const FxOrder *or
 FxTradingState
 fx_risk_state(FxRisk *risk)
 {
-	FxTradingState state = risk->account->state;
-	FxView		view;
+	FxDecision	decision;
+	FxVerdict	verdict;
+	FxReading	readings[2];
 
-	fx_view_begin(&view, risk->account, NULL, NULL, NULL);
-	for (int i = 0; i < risk->nlimits; i++)
-	{
-		const FxLimit *limit = &risk->limits[i];
-		FxReading	reading;
-
-		if (state_of_action(limit) <= state || limit->symbol[0] != '\0' ||
-			limit->currency[0] != '\0' || limit->has_strategy)
-			continue;
-		fx_risk_read(risk, limit, &view, &reading);
-		if (reading.breached || fx_risk_is_latched(limit, risk->account->now))
-			state = state_of_action(limit);
-	}
-	return state;
+	find_state(risk, &decision, &verdict, readings);
+	return decision.state;
 }
 
 /*
@@ -209,13 +203,60 @@ fx_risk_state(FxRisk *risk)
 void
 fx_risk_refuse_closing(FxRisk *risk)
 {
-	FxDecision	decision = {.state = FX_HALTED, .refused = true, .halted = true};
+	FxDecision	decision;
+	FxVerdict	verdict;
+	FxReading	readings[2];
 
-	decision.state_reason = risk->account->state_reason;
-	ereport(ERROR,
-			errcode(ERRCODE_FX_TRADING_HALTED),
-			errmsg("trading is halted for the account"),
-			errdetail_internal("%s", fx_risk_detail(&decision)));
+	find_state(risk, &decision, &verdict, readings);
+	fx_risk_refuse(risk, &decision, NULL);
+}
+
+/*
+ * Decide as if there were an order that changes nothing.  The only verdict is
+ * that of a limit which demands a state.
+ */
+static void
+find_state(FxRisk *risk, FxDecision *decision, FxVerdict *verdict, FxReading *readings)
+{
+	FxView		view;
+
+	memset(decision, 0, sizeof(*decision));
+	decision->state = risk->account->state;
+	decision->state_reason = risk->account->state_reason;
+	decision->verdicts = verdict;
+
+	fx_view_begin(&view, risk->account, NULL, NULL, NULL);
+	for (int i = 0; i < risk->nlimits; i++)
+	{
+		const FxLimit *limit = &risk->limits[i];
+		FxReading	reading;
+
+		if (state_of_action(limit) <= decision->state || limit->symbol[0] != '\0' ||
+			limit->currency[0] != '\0' || limit->has_strategy)
+			continue;
+		fx_risk_read(risk, limit, &view, &reading);
+		if (!reading.breached && !fx_risk_is_latched(limit, risk->account->now))
+			continue;
+
+		demand_state(decision, limit);
+		readings[0] = reading;
+		readings[1] = reading;
+		memset(verdict, 0, sizeof(*verdict));
+		verdict->limit = limit;
+		verdict->before = reading.measure;
+		verdict->after = reading.measure;
+		verdict->bound = reading.bound;
+		verdict->breached = true;
+		verdict->readings = readings;
+		fx_reading_utilization(&reading, &verdict->utilization);
+		decision->nverdicts = 1;
+	}
+	fx_view_end(&view);
+
+	decision->halted = decision->state == FX_HALTED;
+	decision->refused = decision->halted;
+	if (decision->halted && decision->state_limit != NULL)
+		blame_limit(decision, risk->account);
 }
 
 /*
@@ -340,7 +381,7 @@ demand_state(FxDecision *decision, const FxLimit *limit)
  * The limit that demands the state refuses what is refused by the state.
  */
 static void
-blame_limit(FxDecision *decision, const FxAccount *account, const FxOrder *order)
+blame_limit(FxDecision *decision, const FxAccount *account)
 {
 	for (int i = 0; i < decision->nverdicts; i++)
 	{

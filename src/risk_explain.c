@@ -337,6 +337,7 @@ compare_verdicts(const void *a, const void *b)
 	const FxVerdict *right = *(const FxVerdict *const *) b;
 	const FxMeasure *used_left = &left->utilization;
 	const FxMeasure *used_right = &right->utilization;
+	int			order;
 
 	if (used_left->known != used_right->known)
 		return used_left->known ? 1 : -1;
@@ -347,5 +348,6 @@ compare_verdicts(const void *a, const void *b)
 	if (left->limit->type != right->limit->type)
 		return strcmp(fx_risk_type_names[left->limit->type],
 					  fx_risk_type_names[right->limit->type]);
-	return memcmp(&left->limit->id, &right->limit->id, sizeof(pg_uuid_t));
+	order = strcmp(left->limit->name, right->limit->name);
+	return order != 0 ? order : memcmp(&left->limit->id, &right->limit->id, sizeof(pg_uuid_t));
 }

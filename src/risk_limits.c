@@ -102,6 +102,7 @@ static struct
 	AttrNumber	attnum[LIMIT_COLUMNS];
 }			layout;
 
+static void finish(FxRisk *risk, bool latching);
 static void find_layout(Relation rel);
 static void relcache_callback(Datum arg, Oid relid);
 static void read_row(FxRisk *risk, FxLimit *limit, HeapTuple tuple, TupleDesc desc);
@@ -109,7 +110,7 @@ static int	find_name(Datum value, const char *const *names, int count);
 static FxBasis default_basis(FxRiskType type);
 static void read_order_times(FxRisk *risk, FxLimit *limit, Datum value);
 static void end_latch(FxLimit *limit, TimestampTz now);
-static void observe(FxRisk *risk, FxLimit *limit, FxView *view, bool *changed);
+static bool observe(FxRisk *risk, FxLimit *limit, FxView *view, bool latching);
 static bool is_at_warning_level(const FxLimit *limit);
 static void latch(FxRisk *risk, FxLimit *limit, const FxReading *reading, const char *reason);
 static void forget_old_orders(FxRisk *risk, FxLimit *limit);
@@ -159,8 +160,9 @@ fx_risk_load_all(FxAccount *account, bool inactive_too)
 	{
 		bool		isnull;
 		Datum		is_active = heap_getattr(tuple, layout.attnum[COL_IS_ACTIVE], desc, &isnull);
+		bool		active = !isnull && DatumGetBool(is_active);
 
-		if (!inactive_too && (isnull || !DatumGetBool(is_active)))
+		if (!active && !inactive_too)
 			continue;
 		if (risk->nlimits == size)
 		{
@@ -169,7 +171,8 @@ fx_risk_load_all(FxAccount *account, bool inactive_too)
 				(FxLimit *) palloc(size * sizeof(FxLimit)) :
 				(FxLimit *) repalloc(risk->limits, size * sizeof(FxLimit));
 		}
-		read_row(risk, &risk->limits[risk->nlimits++], tuple, desc);
+		read_row(risk, &risk->limits[risk->nlimits], tuple, desc);
+		risk->limits[risk->nlimits++].active = active;
 	}
 	systable_endscan(scan);
 	UnregisterSnapshot(snapshot);
@@ -214,6 +217,21 @@ fx_risk_reads_trades(const FxRisk *risk)
 void
 fx_risk_finish(FxRisk *risk)
 {
+	finish(risk, true);
+}
+
+/*
+ * The same, but a limit that is breached stays as it is.
+ */
+void
+fx_risk_write(FxRisk *risk)
+{
+	finish(risk, false);
+}
+
+static void
+finish(FxRisk *risk, bool latching)
+{
 	Relation	rel = NULL;
 	TupleTableSlot *slot = NULL;
 	FxView		view;
@@ -226,17 +244,17 @@ fx_risk_finish(FxRisk *risk)
 	fx_view_begin(&view, risk->account, NULL, NULL, NULL);
 	for (int i = 0; i < risk->nlimits; i++)
 	{
-		bool		changed = false;
+		FxLimit    *limit = &risk->limits[i];
+		bool		changed = limit->active && observe(risk, limit, &view, latching);
 
-		observe(risk, &risk->limits[i], &view, &changed);
-		if (!changed)
+		if (!changed && !limit->dirty)
 			continue;
 		if (rel == NULL)
 		{
 			rel = table_open(layout.relid, RowExclusiveLock);
 			slot = table_slot_create(rel, NULL);
 		}
-		write_row(rel, slot, &risk->limits[i]);
+		write_row(rel, slot, limit);
 	}
 	fx_view_end(&view);
 	if (rel != NULL)
@@ -245,25 +263,6 @@ fx_risk_finish(FxRisk *risk)
 		table_close(rel, NoLock);
 		CommandCounterIncrement();
 	}
-}
-
-/*
- * Write the limits that are marked dirty, without measuring any.
- */
-void
-fx_risk_write(FxRisk *risk)
-{
-	Relation	rel = table_open(layout.relid, RowExclusiveLock);
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
-
-	for (int i = 0; i < risk->nlimits; i++)
-	{
-		if (risk->limits[i].dirty)
-			write_row(rel, slot, &risk->limits[i]);
-	}
-	ExecDropSingleTupleTableSlot(slot);
-	table_close(rel, NoLock);
-	CommandCounterIncrement();
 }
 
 static void
@@ -465,29 +464,30 @@ end_latch(FxLimit *limit, TimestampTz now)
 }
 
 /*
- * Measure one limit, and note what that changes.
+ * Measure one limit and note what comes of it; true when it is not as it is
+ * stored.
  */
-static void
-observe(FxRisk *risk, FxLimit *limit, FxView *view, bool *changed)
+static bool
+observe(FxRisk *risk, FxLimit *limit, FxView *view, bool latching)
 {
 	FxReading	reading;
 	FxMeasure	current;
-	FxMeasure	utilization;
 	bool		warned_before = is_at_warning_level(limit);
 	bool		has_current;
+	bool		changed;
 
 	if (limit->type == FX_MAX_ORDER_RATE)
 		forget_old_orders(risk, limit);
 
 	fx_risk_read(risk, limit, view, &reading);
 	fx_reading_in_units_of_limit(limit, &reading, &current);
-	fx_reading_utilization(&reading, &utilization);
-
 	has_current = current.known && !current.infinite && current.value < CURRENT_VALUE_END;
-	*changed = limit->dirty || has_current != limit->has_current ||
+	changed = has_current != limit->has_current ||
 		(has_current && current.value != limit->current);
 	limit->has_current = has_current;
 	limit->current = has_current ? current.value : 0;
+	if (!latching)
+		return changed;
 
 	if (limit->warning != NULL)
 	{
@@ -495,18 +495,22 @@ observe(FxRisk *risk, FxLimit *limit, FxView *view, bool *changed)
 						  &limit->warning_after, &reading.bound, limit->warning);
 		limit->warning = NULL;
 	}
-	else if (limit->type != FX_MIN_EQUITY && limit->type != FX_KILL_SWITCH &&
-			 limit->warning_level > 0 && !warned_before && utilization.known &&
-			 (utilization.infinite || utilization.value >= limit->warning_level))
-		fx_risk_add_event(risk->account, "warning", limit, &reading.measure, NULL,
-						  &reading.bound, NULL);
+	else if (changed && !warned_before && limit->warning_level > 0 &&
+			 limit->type != FX_MIN_EQUITY && limit->type != FX_KILL_SWITCH)
+	{
+		FxMeasure	utilization;
+
+		fx_reading_utilization(&reading, &utilization);
+		if (utilization.known &&
+			(utilization.infinite || utilization.value >= limit->warning_level))
+			fx_risk_add_event(risk->account, "warning", limit, &reading.measure, NULL,
+							  &reading.bound, NULL);
+	}
 
 	if (fx_risk_latches(limit->type) && reading.breached && limit->breached_at == 0)
-	{
 		latch(risk, limit, &reading,
 			  fx_risk_explain(risk->account, limit, NULL, &reading, &reading));
-		*changed = true;
-	}
+	return changed;
 }
 
 /*
