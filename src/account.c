@@ -34,9 +34,11 @@
 
 #define INITIAL_POSITIONS	8
 
+static bool lock_recent(Relation accounts, const pg_uuid_t *user_id, TupleTableSlot *slot);
 static bool lock_row(Relation accounts, const pg_uuid_t *user_id, TupleTableSlot *slot);
 static bool find_row(Relation accounts, const pg_uuid_t *user_id, Snapshot snapshot,
 					 TupleTableSlot *slot);
+static bool read_recent(FxAccount *account, Relation positions, Snapshot snapshot);
 static void read_positions(FxAccount *account, Relation positions, Snapshot snapshot);
 static FxPosition *add_position(FxAccount *account);
 static void write_account(FxAccount *account);
@@ -55,10 +57,13 @@ fx_account_lock(const pg_uuid_t *user_id)
 	TupleTableSlot *slot = table_slot_create(accounts, NULL);
 	FxAccount  *account;
 
-	while (!lock_row(accounts, user_id, slot))
+	if (!lock_recent(accounts, user_id, slot))
 	{
-		CHECK_FOR_INTERRUPTS();
-		fx_account_create(user_id);
+		while (!lock_row(accounts, user_id, slot))
+		{
+			CHECK_FOR_INTERRUPTS();
+			fx_account_create(user_id);
+		}
 	}
 	account = fx_account_from_locked(slot);
 	ExecDropSingleTupleTableSlot(slot);
@@ -81,7 +86,8 @@ fx_account_from_locked(TupleTableSlot *slot)
 	account->now = fx_now();
 
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	read_positions(account, positions, snapshot);
+	if (!read_recent(account, positions, snapshot))
+		read_positions(account, positions, snapshot);
 	UnregisterSnapshot(snapshot);
 	table_close(positions, NoLock);
 
@@ -165,6 +171,7 @@ fx_account_flush(FxAccount *account)
 {
 	Relation	positions = NULL;
 	bool		updated = false;
+	bool		inserted = false;
 
 	Assert(account->locked);
 
@@ -187,13 +194,52 @@ fx_account_flush(FxAccount *account)
 			updated = true;
 		}
 		else
+		{
 			insert_position(account, position);
+			inserted = true;
+		}
 		position->dirty = false;
 	}
 	if (positions != NULL)
 		table_close(positions, NoLock);
 	if (updated)
 		CommandCounterIncrement();
+	if (updated || inserted)
+		fx_recent_put(account);
+}
+
+/*
+ * The same where this transaction has written the account, or positions of it,
+ * and so has it locked already; false when it has not.
+ */
+static bool
+lock_recent(Relation accounts, const pg_uuid_t *user_id, TupleTableSlot *slot)
+{
+	const FxRecent *recent = fx_recent_get(user_id);
+	ItemPointerData tid;
+	Snapshot	snapshot;
+	Datum		id;
+	bool		isnull;
+	bool		found;
+
+	if (recent == NULL)
+		return false;
+
+	tid = recent->account;
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	found = table_tuple_fetch_row_version(accounts, &tid, snapshot, slot);
+	UnregisterSnapshot(snapshot);
+	if (found)
+	{
+		id = slot_getattr(slot, fx_book_columns(FX_ACCOUNTS)[FX_ACC_USER_ID], &isnull);
+		found = !isnull && memcmp(DatumGetUUIDP(id), user_id, sizeof(pg_uuid_t)) == 0;
+	}
+	if (!found)
+	{
+		ExecClearTuple(slot);
+		fx_recent_forget(user_id);
+	}
+	return found;
 }
 
 /*
@@ -269,6 +315,35 @@ find_row(Relation accounts, const pg_uuid_t *user_id, Snapshot snapshot, TupleTa
 	/* the slot keeps its page */
 	index_endscan(scan);
 	index_close(index, NoLock);
+	return found;
+}
+
+/*
+ * The positions that this transaction has written with the account.
+ */
+static bool
+read_recent(FxAccount *account, Relation positions, Snapshot snapshot)
+{
+	const FxRecent *recent = fx_recent_get(&account->user_id);
+	TupleTableSlot *slot;
+	bool		found = true;
+
+	if (recent == NULL || recent->npositions < 0 ||
+		!ItemPointerEquals(&account->tid, unconstify(ItemPointerData *, &recent->account)))
+		return false;
+
+	slot = table_slot_create(positions, NULL);
+	for (int i = 0; found && i < recent->npositions; i++)
+	{
+		ItemPointerData tid = recent->positions[i];
+
+		found = table_tuple_fetch_row_version(positions, &tid, snapshot, slot);
+		if (found)
+			fx_position_from_slot(slot, add_position(account));
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	if (!found)
+		account->npositions = 0;
 	return found;
 }
 

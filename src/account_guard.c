@@ -84,6 +84,7 @@ fx_guard_account(PG_FUNCTION_ARGS)
 	newtup = trigdata->tg_newtuple;
 	accounts = fx_book_open(FX_ACCOUNTS, RowExclusiveLock);
 	table_close(accounts, NoLock);
+	fx_recent_forget(DatumGetUUIDP(get_setting(accounts, oldtup, FX_ACC_USER_ID)));
 	if (is_rebuild(accounts))
 		return PointerGetDatum(newtup);
 

@@ -8,6 +8,7 @@
 #ifndef FX_ACCOUNT_ROWS_H
 #define FX_ACCOUNT_ROWS_H
 
+#include "access/transam.h"
 #include "account.h"
 #include "executor/tuptable.h"
 #include "storage/lockdefs.h"
@@ -98,6 +99,20 @@ typedef struct FxBookRow
 	FxNumericBuffer numerics[FX_BOOK_COLUMNS];
 } FxBookRow;
 
+/* Positions of a user that are remembered; the rows of more are looked for */
+#define FX_RECENT_POSITIONS	32
+
+/* Where this transaction has written the books of a user last */
+typedef struct FxRecent
+{
+	pg_uuid_t	user_id;
+	FullTransactionId xid;
+	uint64		rollbacks;
+	ItemPointerData account;
+	int			npositions;		/* -1 when they are not known */
+	ItemPointerData positions[FX_RECENT_POSITIONS];
+} FxRecent;
+
 extern Relation fx_book_open(FxBook book, LOCKMODE lockmode);
 extern Oid	fx_book_oid(FxBook book);
 extern Oid	fx_book_primary_key(FxBook book);
@@ -112,5 +127,10 @@ extern void fx_position_to_row(const FxPosition *position, FxBookRow *row);
 extern FxAccount *fx_account_from_locked(TupleTableSlot *slot);
 extern FxPositionMethod fx_position_method_get(const struct varlena *name);
 extern pg_tz *fx_zone_get(const char *name);
+
+/* account_recent.c */
+extern const FxRecent *fx_recent_get(const pg_uuid_t *user_id);
+extern void fx_recent_put(const FxAccount *account);
+extern void fx_recent_forget(const pg_uuid_t *user_id);
 
 #endif							/* FX_ACCOUNT_ROWS_H */
