@@ -10,7 +10,7 @@ AS $$
 DECLARE
     wanted record;
     existing uuid;
-    zones bigint;
+    was_changed boolean;
     changed integer := 0;
 BEGIN
     IF apply_risk_preset.user_id IS NULL OR apply_risk_preset.preset IS NULL THEN
@@ -65,22 +65,27 @@ BEGIN
                     wanted.basis, wanted.breach_op);
             changed := changed + 1;
         ELSE
-            -- settings that the preset leaves open are those of the type
+            -- Settings that the preset leaves open are those of the type.  They
+            -- come with its change, so it is made before those that are given.
             UPDATE fx.risk_limits l
                SET type = wanted.type, limit_type = wanted.limit_type,
-                   limit_value = wanted.limit_value,
+                   limit_value = wanted.limit_value
+             WHERE l.id = existing
+               AND (l.type, l.limit_type) IS DISTINCT FROM (wanted.type, wanted.limit_type);
+            was_changed := FOUND;
+            UPDATE fx.risk_limits l
+               SET limit_value = wanted.limit_value,
                    action = coalesce(wanted.action, 'block'), anchor = wanted.anchor,
                    basis = wanted.basis, breach_op = wanted.breach_op, is_active = true
              WHERE l.id = existing
                AND (NOT coalesce(l.is_active, false)
-                    OR (l.type, l.limit_type, l.limit_value, l.action)
-                       IS DISTINCT FROM (wanted.type, wanted.limit_type, wanted.limit_value,
-                                         coalesce(wanted.action, 'block'))
+                    OR (l.limit_value, l.action)
+                       IS DISTINCT FROM (wanted.limit_value, coalesce(wanted.action, 'block'))
                     OR (wanted.anchor IS NOT NULL AND l.anchor IS DISTINCT FROM wanted.anchor)
                     OR (wanted.basis IS NOT NULL AND l.basis IS DISTINCT FROM wanted.basis)
                     OR (wanted.breach_op IS NOT NULL
                         AND l.breach_op IS DISTINCT FROM wanted.breach_op));
-            IF FOUND THEN
+            IF FOUND OR was_changed THEN
                 changed := changed + 1;
             END IF;
         END IF;

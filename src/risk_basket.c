@@ -22,6 +22,9 @@
 #define MAX_TRADES			10000
 #define WHAT_IF_COLUMNS		8
 
+/* Characters of a symbol, which is longer than any that has an instrument */
+#define MAX_SYMBOL			64
+
 /* No more of an argument than this is shown in an error */
 #define ECHO_BYTES			64
 
@@ -121,8 +124,8 @@ read_order(int index, JsonbValue *element, FxOrder *order, char **symbol)
 	find_key(index, object, "symbol", true, &value);
 	if (value.type != jbvString || value.val.string.len == 0)
 		raise_wanted(index, "symbol", "a string that is not empty");
-	if (pg_mbstrlen_with_len(value.val.string.val, value.val.string.len) > ECHO_BYTES)
-		raise_wanted(index, "symbol", "a symbol");
+	if (pg_mbstrlen_with_len(value.val.string.val, value.val.string.len) > MAX_SYMBOL)
+		raise_wanted(index, "symbol", "at most 64 characters long");
 	*symbol = pnstrdup(value.val.string.val, value.val.string.len);
 	fx_normalize_symbol(value.val.string.val, value.val.string.len, order->symbol);
 
