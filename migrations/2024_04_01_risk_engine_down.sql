@@ -40,3 +40,4 @@ ALTER TABLE trades
     DROP COLUMN conversion_pair,
     DROP COLUMN conversion_at;
 DROP TABLE risk_presets, risk_events, cash_flows, closures, positions, accounts;
+COMMENT ON COLUMN risk_limits.current_value IS 'The measure now, in its own units also where the limit is a percentage; NULL when unknown';

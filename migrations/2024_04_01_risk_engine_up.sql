@@ -36,8 +36,8 @@ CREATE TABLE accounts (
     CONSTRAINT chk_accounts_initial_balance CHECK (initial_balance >= 0 AND initial_balance <> 'NaN'),
     CONSTRAINT chk_accounts_numbers CHECK (balance <> 'NaN' AND net_deposits <> 'NaN'
         AND high_water_mark <> 'NaN' AND eod_high_water_mark <> 'NaN'),
-    CONSTRAINT chk_accounts_position_method CHECK (position_method IN ('netting', 'fifo', 'hedging')),
-    CONSTRAINT chk_accounts_trading_state CHECK (trading_state IN ('active', 'reduce_only', 'halted')),
+    CONSTRAINT chk_accounts_position_method CHECK (position_method::text IN ('netting', 'fifo', 'hedging')),
+    CONSTRAINT chk_accounts_trading_state CHECK (trading_state::text IN ('active', 'reduce_only', 'halted')),
     CONSTRAINT chk_accounts_day_cutoff CHECK (day_cutoff < '24:00'),
     CONSTRAINT chk_accounts_counters
         CHECK (open_trades >= 0 AND day_trades >= 0 AND consecutive_losses >= 0)
@@ -82,10 +82,10 @@ CREATE TABLE closures (
     conversion_at TIMESTAMP WITH TIME ZONE,
     closed_at TIMESTAMP WITH TIME ZONE NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now(),
-    CONSTRAINT chk_closures_type CHECK (type IN ('buy', 'sell')),
+    CONSTRAINT chk_closures_type CHECK (type::text IN ('buy', 'sell')),
     CONSTRAINT chk_closures_quantity CHECK (quantity > 0 AND quantity <> 'NaN'),
-    CONSTRAINT chk_closures_profit_source CHECK (profit_source IN ('application', 'computed')),
-    CONSTRAINT chk_closures_position_method CHECK (position_method IN ('netting', 'fifo', 'hedging'))
+    CONSTRAINT chk_closures_profit_source CHECK (profit_source::text IN ('application', 'computed')),
+    CONSTRAINT chk_closures_position_method CHECK (position_method::text IN ('netting', 'fifo', 'hedging'))
 );
 
 CREATE INDEX idx_closures_trade_id ON closures (trade_id);
@@ -116,7 +116,7 @@ CREATE TABLE risk_events (
     reason TEXT,
     detail JSONB,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now(),
-    CONSTRAINT chk_risk_events_event CHECK (event IN ('refused', 'warning', 'breached', 'cleared', 'state'))
+    CONSTRAINT chk_risk_events_event CHECK (event::text IN ('refused', 'warning', 'breached', 'cleared', 'state'))
 );
 
 CREATE INDEX idx_risk_events_user_id ON risk_events (user_id, created_at DESC);
@@ -162,8 +162,8 @@ ALTER TABLE trades
     ADD COLUMN conversion_at TIMESTAMP WITH TIME ZONE,
     ADD CONSTRAINT chk_trades_open_quantity CHECK (open_quantity >= 0 AND open_quantity <= quantity),
     ADD CONSTRAINT chk_trades_close_price CHECK (close_price > 0 AND close_price <> 'NaN'),
-    ADD CONSTRAINT chk_trades_profit_source CHECK (profit_source IN ('application', 'computed')),
-    ADD CONSTRAINT chk_trades_position_method CHECK (position_method IN ('netting', 'fifo', 'hedging'));
+    ADD CONSTRAINT chk_trades_profit_source CHECK (profit_source::text IN ('application', 'computed')),
+    ADD CONSTRAINT chk_trades_position_method CHECK (position_method::text IN ('netting', 'fifo', 'hedging'));
 
 -- Open trades of a position, oldest first, and the newest closings of a user.
 CREATE INDEX idx_trades_open ON trades (user_id, symbol, executed_at, id)
@@ -176,7 +176,7 @@ ALTER TABLE risk_limits
     ADD COLUMN currency VARCHAR(10),
     ADD COLUMN strategy_id UUID REFERENCES strategies(id) ON DELETE CASCADE,
     ADD COLUMN action VARCHAR(20) NOT NULL DEFAULT 'block',
-    ADD COLUMN warning_level NUMERIC(5,2) NOT NULL DEFAULT 80,
+    ADD COLUMN warning_level NUMERIC(5,2) NOT NULL DEFAULT 80.00,
     ADD COLUMN anchor VARCHAR(20),
     ADD COLUMN basis VARCHAR(20),
     ADD COLUMN breach_op VARCHAR(10),
@@ -188,43 +188,43 @@ ALTER TABLE risk_limits
     ADD COLUMN breach_value NUMERIC(28,8),
     ADD COLUMN cleared_at TIMESTAMP WITH TIME ZONE,
     ADD COLUMN order_times TIMESTAMP WITH TIME ZONE[],
-    ADD CONSTRAINT chk_risk_limits_type CHECK (type IN (
+    ADD CONSTRAINT chk_risk_limits_type CHECK (type::text IN (
         'daily_loss', 'weekly_loss', 'monthly_loss', 'max_drawdown', 'trailing_drawdown',
         'trailing_drawdown_eod', 'max_position', 'max_order_size', 'max_order_value', 'max_exposure',
         'max_symbol_exposure', 'max_currency_exposure', 'max_leverage', 'concentration',
         'max_open_trades', 'max_daily_trades', 'max_order_rate', 'max_consecutive_losses',
         'price_collar', 'min_equity', 'kill_switch')),
     ADD CONSTRAINT chk_risk_limits_unit CHECK (CASE limit_type
-        WHEN 'percentage' THEN type NOT IN ('max_open_trades', 'max_daily_trades', 'max_order_rate',
+        WHEN 'percentage' THEN type::text NOT IN ('max_open_trades', 'max_daily_trades', 'max_order_rate',
                                             'max_consecutive_losses', 'kill_switch')
         ELSE type <> 'concentration' END),
     ADD CONSTRAINT chk_risk_limits_order_rate
         CHECK (type <> 'max_order_rate' OR limit_value BETWEEN 0 AND 1000),
-    ADD CONSTRAINT chk_risk_limits_symbol CHECK (symbol IS NULL OR type IN (
+    ADD CONSTRAINT chk_risk_limits_symbol CHECK (symbol IS NULL OR type::text IN (
         'max_position', 'max_order_size', 'max_order_value', 'max_exposure', 'max_symbol_exposure',
         'concentration', 'max_open_trades', 'max_daily_trades', 'max_order_rate',
         'max_consecutive_losses', 'price_collar', 'kill_switch')),
-    ADD CONSTRAINT chk_risk_limits_currency CHECK (currency IS NULL OR (currency ~ '^[A-Z0-9]{3,10}$' AND type IN (
+    ADD CONSTRAINT chk_risk_limits_currency CHECK (currency IS NULL OR (currency ~ '^[A-Z0-9]{3,10}$' AND type::text IN (
         'max_position', 'max_order_size', 'max_order_value', 'max_exposure', 'max_symbol_exposure',
         'max_currency_exposure', 'max_order_rate', 'price_collar', 'kill_switch'))),
-    ADD CONSTRAINT chk_risk_limits_strategy CHECK (strategy_id IS NULL OR type IN (
+    ADD CONSTRAINT chk_risk_limits_strategy CHECK (strategy_id IS NULL OR type::text IN (
         'max_position', 'max_order_size', 'max_order_value', 'max_open_trades', 'max_daily_trades',
         'max_order_rate', 'max_consecutive_losses', 'price_collar', 'kill_switch')),
-    ADD CONSTRAINT chk_risk_limits_action CHECK (action IN ('warn', 'block', 'reduce_only', 'halt')),
+    ADD CONSTRAINT chk_risk_limits_action CHECK (action::text IN ('warn', 'block', 'reduce_only', 'halt')),
     ADD CONSTRAINT chk_risk_limits_warning_level CHECK (warning_level BETWEEN 0 AND 100),
-    ADD CONSTRAINT chk_risk_limits_anchor CHECK (anchor IS NULL OR (anchor IN ('balance', 'equity', 'max')
-        AND type IN ('daily_loss', 'weekly_loss', 'monthly_loss'))),
+    ADD CONSTRAINT chk_risk_limits_anchor CHECK (anchor IS NULL OR (anchor::text IN ('balance', 'equity', 'max')
+        AND type::text IN ('daily_loss', 'weekly_loss', 'monthly_loss'))),
     ADD CONSTRAINT chk_risk_limits_basis CHECK (basis IS NULL OR (limit_type = 'percentage' AND CASE
-        WHEN type IN ('daily_loss', 'weekly_loss', 'monthly_loss', 'trailing_drawdown', 'trailing_drawdown_eod')
-            THEN basis IN ('initial', 'anchor')
-        WHEN type IN ('max_drawdown', 'min_equity') THEN basis = 'initial'
-        WHEN type IN ('max_position', 'max_order_size', 'max_order_value', 'max_exposure',
-                      'max_symbol_exposure', 'max_currency_exposure') THEN basis IN ('initial', 'equity')
-        WHEN type = 'concentration' THEN basis IN ('gross', 'equity')
+        WHEN type::text IN ('daily_loss', 'weekly_loss', 'monthly_loss', 'trailing_drawdown', 'trailing_drawdown_eod')
+            THEN basis::text IN ('initial', 'anchor')
+        WHEN type::text IN ('max_drawdown', 'min_equity') THEN basis = 'initial'
+        WHEN type::text IN ('max_position', 'max_order_size', 'max_order_value', 'max_exposure',
+                      'max_symbol_exposure', 'max_currency_exposure') THEN basis::text IN ('initial', 'equity')
+        WHEN type = 'concentration' THEN basis::text IN ('gross', 'equity')
         ELSE false END)),
-    ADD CONSTRAINT chk_risk_limits_breach_op CHECK (breach_op IN ('reach', 'exceed')),
+    ADD CONSTRAINT chk_risk_limits_breach_op CHECK (breach_op::text IN ('reach', 'exceed')),
     ADD CONSTRAINT chk_risk_limits_lock_at CHECK (lock_at IS NULL OR (lock_at <> 'NaN'
-        AND type IN ('trailing_drawdown', 'trailing_drawdown_eod'))),
+        AND type::text IN ('trailing_drawdown', 'trailing_drawdown_eod'))),
     ADD CONSTRAINT chk_risk_limits_window
         CHECK (window_seconds IS NULL OR (type = 'max_order_rate' AND window_seconds BETWEEN 1 AND 86400)),
     ADD CONSTRAINT chk_risk_limits_cooldown
