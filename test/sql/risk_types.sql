@@ -13,6 +13,8 @@ SELECT s, '1m', '2024-03-05 11:59:00+00', p, p, p, p FROM (VALUES ('EURUSD', 1.1
 
 -- An order is "side units [symbol [price [commission]]]", at the market's price, if there is one, unless it has another ("-" for none); "mark PRICE" lets EURUSD move.
 -- Of a refusal: its code, and of each limit the measure before and after, the bound, and the reason.
+-- Executions follow each other by a second, so that there is an order of them.
+CREATE SEQUENCE pg_temp.seconds;
 CREATE FUNCTION pg_temp.act(action text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     w text[] := string_to_array(action, ' ');
@@ -24,7 +26,7 @@ BEGIN
     END IF;
     INSERT INTO fx.trades (user_id, symbol, type, order_type, quantity, price, commission, status, executed_at)
     VALUES ('00000000-0000-4000-8000-0000000000a1', coalesce(w[3], 'EURUSD'), w[1], 'market', w[2]::numeric,
-            CASE WHEN w[4] IS NULL THEN (SELECT close_price FROM fx.market_data WHERE symbol = coalesce(w[3], 'EURUSD')) WHEN w[4] <> '-' THEN w[4]::numeric END, coalesce(w[5]::numeric, 0), 'executed', '2024-03-05 12:00:00+00');
+            CASE WHEN w[4] IS NULL THEN (SELECT close_price FROM fx.market_data WHERE symbol = coalesce(w[3], 'EURUSD')) WHEN w[4] <> '-' THEN w[4]::numeric END, coalesce(w[5]::numeric, 0), 'executed', timestamptz '2024-03-05 11:00:00+00' + nextval('pg_temp.seconds') * interval '1 second');
     RETURN 'ok';
 EXCEPTION WHEN SQLSTATE 'XF001' OR SQLSTATE 'XF002' THEN
     GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
