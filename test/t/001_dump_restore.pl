@@ -66,7 +66,7 @@ foreach my $how (sort keys %restores)
 	my $as_app = $node->connstr($copy) . ' user=app_login';
 	is($node->safe_psql($copy, q{
 		INSERT INTO fx.trades (user_id, symbol, type, order_type, quantity, price)
-		VALUES ('00000000-0000-4000-8000-0000000000a1', 'GBPUSD', 'sell', 'market', 1, 1.2);
+		VALUES ('00000000-0000-4000-8000-0000000000a3', 'GBPUSD', 'sell', 'market', 1, 1.2);
 		SELECT count(*) FROM fx.trades}, connstr => $as_app), '41', "$how: the application writes and reads");
 	is($node->safe_psql($copy, q{SELECT count(*) FROM fx.audit_log WHERE new_values ->> 'symbol' = 'GBPUSD'}),
 		'1', "$how: and is audited");
