@@ -18,3 +18,6 @@ AS 'MODULE_PATHNAME', 'fx_apply_trade_risk';
 
 COMMENT ON FUNCTION apply_trade_risk()
     IS 'trigger, AFTER INSERT, UPDATE or DELETE FOR EACH STATEMENT on fx.trades with transition tables, and AFTER TRUNCATE: books executions and closings in fx.accounts, fx.positions and fx.closures, row by row in order, and refuses what limits of the user do not allow; what was removed is taken out by fx.rebuild_risk_state; errors: XF001 refused by limits, XF002 the account is halted or may only reduce positions, XF004 the profit of a closing cannot be computed, 40001 the account has changed since the snapshot (REPEATABLE READ and SERIALIZABLE), 55000 and 0A000 one statement does to trades what takes two';
+
+REVOKE ALL ON FUNCTION guard_trade() FROM PUBLIC;
+REVOKE ALL ON FUNCTION apply_trade_risk() FROM PUBLIC;

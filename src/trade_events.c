@@ -101,6 +101,7 @@ static void find_version(Statement *statement);
 static void apply_row(Statement *statement, Effect effect);
 static void apply_order(Statement *statement, FxBooks *books, const FxTrade *trade);
 static void apply_execution(Statement *statement, FxBooks *books, const FxTrade *trade);
+static void check_untouched(FxTradeWork *work, const FxTrade *trade);
 static void apply_change(Statement *statement, FxBooks *books, const FxTrade *old,
 						 const FxTrade *new);
 static void set_price(Statement *statement, FxBooks *books, const FxTrade *old,
@@ -140,6 +141,11 @@ fx_apply_trade_risk(PG_FUNCTION_ARGS)
 				errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				errmsg("function \"%s\" must be fired AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE FOR EACH STATEMENT",
 					   TRIGGER_NAME));
+	/* what it books is done with the rights of the owner of the books */
+	if (RelationGetRelid(trigdata->tg_relation) != fx_require_table("trades"))
+		ereport(ERROR,
+				errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				errmsg("function \"%s\" must be fired by table \"fx.trades\"", TRIGGER_NAME));
 	if (!TRIGGER_FIRED_BY_TRUNCATE(trigdata->tg_event) &&
 		((trigdata->tg_newtable == NULL && !TRIGGER_FIRED_BY_DELETE(trigdata->tg_event)) ||
 		 (trigdata->tg_oldtable == NULL && !TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))))
@@ -538,16 +544,8 @@ apply_execution(Statement *statement, FxBooks *books, const FxTrade *trade)
 	}
 	else
 	{
-		FxTrade		stored;
-
-		/* an insertion in the same statement may have closed it already */
-		if (is_update && fx_trade_fetch(work, &trade->id, &stored) &&
-			(stored.was_opened_up || stored.is_closed))
-			ereport(ERROR,
-					errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					errmsg("trade \"%s\" was closed by the statement that executes it",
-						   fx_uuid_text(&trade->id)),
-					errhint("Use two statements."));
+		if (is_update)
+			check_untouched(work, trade);
 		fx_trade_fill(work, books, trade, &order, &profit);
 		fx_account_add_net(account, fx_fixed_net(profit, trade->commission, trade->swap),
 						   trade->executed_at);
@@ -561,6 +559,23 @@ apply_execution(Statement *statement, FxBooks *books, const FxTrade *trade)
 
 	if (judged)
 		judge(statement, books, before, account, &order, is_update);
+}
+
+/*
+ * An insertion in the same statement, whose trigger comes first, may have
+ * closed units of a row that is still as it was in the books.
+ */
+static void
+check_untouched(FxTradeWork *work, const FxTrade *trade)
+{
+	FxTrade		stored;
+
+	if (fx_trade_fetch(work, &trade->id, &stored) && stored.open != trade->open)
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("trade \"%s\" was closed by another part of the statement that updates it",
+					   fx_uuid_text(&trade->id)),
+				errhint("Use two statements."));
 }
 
 /*
@@ -606,6 +621,7 @@ set_price(Statement *statement, FxBooks *books, const FxTrade *old, const FxTrad
 	{
 		FxPosition *position = fx_account_position(books->account, new->symbol);
 
+		check_untouched(&statement->work, new);
 		fx_fixed_add_to(&position->cost[new->side], fx_cost_of(old->open, new->price),
 						"cost of the position");
 		position->unpriced_trades--;

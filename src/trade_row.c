@@ -119,7 +119,6 @@ void
 fx_trade_read(TupleTableSlot *slot, const FxTradeColumns *cols, FxTrade *trade)
 {
 	const AttrNumber *attnum = cols->attnum;
-	struct varlena *symbol;
 	Datum		value;
 	int128		open;
 	bool		isnull;
@@ -132,10 +131,16 @@ fx_trade_read(TupleTableSlot *slot, const FxTradeColumns *cols, FxTrade *trade)
 	trade->status = fx_trade_status(value, isnull);
 	trade->is_backtest = DatumGetBool(slot_getattr(slot, attnum[FX_TRADE_IS_BACKTEST], &isnull));
 
-	symbol = PG_DETOAST_DATUM_PACKED(slot_getattr(slot, attnum[FX_TRADE_SYMBOL], &isnull));
-	fx_normalize_symbol(VARDATA_ANY(symbol), VARSIZE_ANY_EXHDR(symbol), trade->symbol);
-	trade->side = text_is(slot_getattr(slot, attnum[FX_TRADE_TYPE], &isnull), "buy") ?
-		FX_LONG : FX_SHORT;
+	trade->symbol[0] = '\0';
+	value = slot_getattr(slot, attnum[FX_TRADE_SYMBOL], &isnull);
+	if (!isnull)
+	{
+		struct varlena *symbol = PG_DETOAST_DATUM_PACKED(value);
+
+		fx_normalize_symbol(VARDATA_ANY(symbol), VARSIZE_ANY_EXHDR(symbol), trade->symbol);
+	}
+	value = slot_getattr(slot, attnum[FX_TRADE_TYPE], &isnull);
+	trade->side = !isnull && text_is(value, "buy") ? FX_LONG : FX_SHORT;
 
 	trade->quantity = get_number(slot, attnum[FX_TRADE_QUANTITY], &isnull);
 	trade->price = get_number(slot, attnum[FX_TRADE_PRICE], &isnull);

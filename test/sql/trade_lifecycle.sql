@@ -212,9 +212,7 @@ ROLLBACK;
 
 -- the triggers fit their places only
 \set VERBOSITY terse
-BEGIN;
 SELECT fx.guard_trade();
-ROLLBACK;
 SELECT fx.apply_trade_risk();
 BEGIN;
 CREATE TEMPORARY TABLE odd (id uuid, user_id uuid, status varchar(20)) ON COMMIT DROP;
@@ -222,7 +220,6 @@ CREATE FUNCTION pg_temp.try_trigger(definition text, statement text DEFAULT $$IN
 BEGIN
     EXECUTE 'CREATE TRIGGER t ' || definition;
     EXECUTE statement;
-    EXECUTE 'DROP TRIGGER t ON pg_temp.odd';
     RETURN 'accepted';
 EXCEPTION WHEN OTHERS THEN
     RETURN SQLSTATE || ' ' || SQLERRM;
@@ -230,8 +227,31 @@ END
 $$;
 SELECT pg_temp.try_trigger(definition || ' EXECUTE FUNCTION ' || f, coalesce(statement, 'INSERT INTO pg_temp.odd DEFAULT VALUES')) FROM (VALUES
     (1, 'AFTER INSERT ON odd FOR EACH ROW', 'fx.guard_trade()', NULL), (2, 'BEFORE INSERT ON odd', 'fx.guard_trade()', NULL), (3, 'BEFORE INSERT ON odd FOR EACH ROW', 'fx.guard_trade()', NULL),
-    (4, 'AFTER INSERT ON odd FOR EACH ROW', 'fx.apply_trade_risk()', NULL), (5, 'BEFORE INSERT ON odd', 'fx.apply_trade_risk()', NULL), (6, 'AFTER INSERT ON odd', 'fx.apply_trade_risk()', NULL),
-    (7, 'AFTER UPDATE ON odd REFERENCING NEW TABLE AS n', 'fx.apply_trade_risk()', 'UPDATE pg_temp.odd SET id = id'), (8, 'AFTER INSERT ON odd REFERENCING NEW TABLE AS n', 'fx.apply_trade_risk()', NULL)
+    (4, 'AFTER INSERT ON odd FOR EACH ROW', 'fx.apply_trade_risk()', NULL), (5, 'BEFORE INSERT ON odd', 'fx.apply_trade_risk()', NULL), (6, 'AFTER INSERT ON odd REFERENCING NEW TABLE AS n', 'fx.apply_trade_risk()', NULL)
   ) AS v (n, definition, f, statement) ORDER BY n;
+INSERT INTO fx.users (id, email, username, password_hash) VALUES (:'a1', 'a@example.com', 'a', 'x');
+INSERT INTO fx.trades (id, user_id, symbol, type, order_type, quantity, price, status) VALUES ('00000000-0000-4000-8000-0000000000d1', :'a1', 'EURUSD', 'buy', 'limit', 1, 1, 'pending');
+SELECT pg_temp.try_trigger(definition || ' EXECUTE FUNCTION fx.apply_trade_risk()', statement) FROM (VALUES
+    (1, 'AFTER INSERT ON fx.trades', $$INSERT INTO fx.trades (user_id, symbol, type, order_type, quantity, price) VALUES ('00000000-0000-4000-8000-0000000000a1', 'EURUSD', 'buy', 'limit', 1, 1)$$),
+    (2, 'AFTER UPDATE ON fx.trades REFERENCING NEW TABLE AS n', 'UPDATE fx.trades SET swap = 1'), (3, 'AFTER DELETE ON fx.trades', 'DELETE FROM fx.trades')) AS v (n, definition, statement) ORDER BY n;
+-- whoever could attach them to a table of his own could write everybody's books
+SET LOCAL ROLE fx_app;
+CREATE TEMPORARY TABLE own (id uuid) ON COMMIT DROP;
+CREATE TRIGGER t AFTER INSERT ON own REFERENCING NEW TABLE AS n EXECUTE FUNCTION fx.apply_trade_risk();
+ROLLBACK;
+-- without the indexes there is no order of trades
+BEGIN;
+INSERT INTO fx.users (id, email, username, password_hash) VALUES (:'a1', 'a@example.com', 'a', 'x');
+INSERT INTO fx.trades (id, user_id, symbol, type, order_type, quantity, price, status, executed_at, closed_at) VALUES ('00000000-0000-4000-8000-0000000000d1', :'a1', 'EURUSD', 'buy', 'limit', 1, 1, 'executed', '2024-01-10 10:00+00', NULL), ('00000000-0000-4000-8000-0000000000d2', :'a1', 'EURUSD', 'buy', 'limit', 1, 1, 'executed', '2024-01-10 10:00+00', '2024-01-10 10:00+00');
+SAVEPOINT s;
+DROP INDEX fx.idx_trades_closed;
+UPDATE fx.trades SET profit = -1 WHERE closed_at IS NOT NULL;
+ROLLBACK TO s;
+DROP INDEX fx.idx_trades_open;
+INSERT INTO fx.trades (user_id, symbol, type, order_type, quantity, price, status, executed_at) VALUES (:'a1', 'EURUSD', 'sell', 'limit', 1, 1, 'executed', '2024-01-10 10:00+00');
+ROLLBACK TO s;
+ALTER TABLE fx.trades DROP CONSTRAINT trades_pkey CASCADE;
+INSERT INTO fx.trades (id, user_id, symbol, type, order_type, quantity, price, status) VALUES ('00000000-0000-4000-8000-0000000000d3', :'a1', 'EURUSD', 'sell', 'limit', 1, 1, 'pending');
+UPDATE fx.trades SET status = 'executed', executed_at = '2024-01-10 10:00+00' WHERE status = 'pending';
 ROLLBACK;
 \set VERBOSITY default
