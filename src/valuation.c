@@ -73,6 +73,22 @@ fx_position_unrealized(const FxPosition *position, int128 *unrealized,
 		snprintf(missing, missing_size, "no fresh price of %s", position->symbol);
 		return false;
 	}
+
+	/*
+	 * The value in the quote currency has sixteen decimals; it is rounded only
+	 * when it is converted.
+	 */
+	if (__builtin_mul_overflow(net, (int128) position->mark, &value) ||
+		__builtin_mul_overflow(cost, (int128) FX_FIXED_ONE, &cost) ||
+		fx_fixed_sub_overflow(value, cost, &value))
+	{
+		snprintf(missing, missing_size, "value of %s is out of range", position->symbol);
+		return false;
+	}
+
+	/* nothing is nothing in any currency: a position just opened needs no rate */
+	if (value == 0)
+		return true;
 	if (!position->quote.has_rate)
 	{
 		if (position->quote.base[0] == '\0')
@@ -82,16 +98,8 @@ fx_position_unrealized(const FxPosition *position, int128 *unrealized,
 					 position->currency);
 		return false;
 	}
-
-	/*
-	 * The value in the quote currency has sixteen decimals; it is rounded only
-	 * when it is converted.
-	 */
 	fx_rate_fraction(&position->quote.rate, &num, &den);
-	if (__builtin_mul_overflow(net, (int128) position->mark, &value) ||
-		__builtin_mul_overflow(cost, (int128) FX_FIXED_ONE, &cost) ||
-		fx_fixed_sub_overflow(value, cost, &value) ||
-		!fx_wide_mul_div_scaled(value, num, den, FX_FIXED_ONE, unrealized))
+	if (!fx_wide_mul_div_scaled(value, num, den, FX_FIXED_ONE, unrealized))
 	{
 		snprintf(missing, missing_size, "value of %s is out of range", position->symbol);
 		return false;
