@@ -9,7 +9,7 @@ LANGUAGE C
 AS 'MODULE_PATHNAME', 'fx_guard_trade';
 
 COMMENT ON FUNCTION guard_trade()
-    IS 'trigger, BEFORE INSERT OR UPDATE FOR EACH ROW on fx.trades: pending goes to executed, cancelled or rejected, executed to closed (closed_at is set), nothing goes back; of an executed trade user_id, symbol, type, quantity, executed_at and the price, once it is known, stay as they are; open_quantity, profit_source, position_method and conversion_* are the platform''s, close_price comes with closed_at; a profit that the application writes over a computed one makes it the application''s; trades of backtests are free; errors: XF003 an illegal change, 22008 a time that is not finite';
+    IS 'trigger, BEFORE INSERT OR UPDATE FOR EACH ROW on fx.trades: pending goes to executed, cancelled or rejected, executed to closed (closed_at is set), nothing goes back; of an executed trade user_id, symbol, type, quantity, executed_at and the price, once it is known, stay as they are; open_quantity, profit_source, position_method and conversion_* are the platform''s, close_price comes with closed_at, and that not while the trade is pending; a profit that the application writes over a computed one makes it the application''s; trades of backtests are free; errors: XF003 an illegal change, 22008 a time that is not finite';
 
 CREATE FUNCTION apply_trade_risk()
 RETURNS trigger

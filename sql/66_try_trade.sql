@@ -7,7 +7,6 @@
 CREATE FUNCTION refusal_reason()
 RETURNS text
 LANGUAGE C
-STABLE
 AS 'MODULE_PATHNAME', 'fx_refusal_reason';
 
 COMMENT ON FUNCTION refusal_reason()

@@ -420,9 +420,10 @@ book(FxTradeWork *work, FxBooks *books, const FxTrade *trade, const Closing *clo
 
 		fx_leave_position(account, position, trade->has_price);
 		fx_fixed_add_to(&ticket->net, net, "net profit");
+		ticket->has_result = true;
 		ticket->is_closed = true;
 		ticket->closed_at = closing->closed_at;
-		fx_streak_add(books, ticket->closed_at, &ticket->id, ticket->net);
+		fx_streak_add(books, ticket->closed_at, &ticket->id, true, ticket->net);
 	}
 	account->dirty = true;
 }

@@ -540,7 +540,7 @@ apply_execution(Statement *statement, FxBooks *books, const FxTrade *trade)
 		/* costs belong to the execution, the result to the closing */
 		fx_account_add_net(account, -trade->commission, trade->executed_at);
 		fx_account_add_net(account, fx_fixed_net(profit, 0, trade->swap), trade->closed_at);
-		fx_streak_add(books, trade->closed_at, &trade->id, fx_trade_net(trade));
+		fx_streak_add(books, trade->closed_at, &trade->id, true, fx_trade_net(trade));
 	}
 	else
 	{
@@ -596,7 +596,8 @@ apply_change(Statement *statement, FxBooks *books, const FxTrade *old, const FxT
 		set_price(statement, books, old, new);
 	if (closes)
 		close_units(statement, books, old, new, profit);
-	else if (new->is_closed && (fx_trade_net(old) < 0) != (fx_trade_net(new) < 0))
+	else if (new->is_closed && (old->is_consumed != new->is_consumed ||
+								(fx_trade_net(old) < 0) != (fx_trade_net(new) < 0)))
 		books->streak_stale = true;
 
 	fx_account_add_net(account, net, closes ? new->closed_at : account->now);
@@ -670,7 +671,7 @@ close_units(Statement *statement, FxBooks *books, const FxTrade *old, const FxTr
 
 	fx_position_close(position, new->side, old->open, cost);
 	fx_leave_position(account, position, new->has_price);
-	fx_streak_add(books, new->closed_at, &new->id, fx_trade_net(new));
+	fx_streak_add(books, new->closed_at, &new->id, true, fx_trade_net(new));
 }
 
 static void

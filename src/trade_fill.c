@@ -24,6 +24,7 @@ typedef struct Ended
 {
 	TimestampTz closed_at;
 	pg_uuid_t	id;
+	bool		has_result;
 	int128		net;
 } Ended;
 
@@ -81,6 +82,7 @@ fx_trade_fill(FxTradeWork *work, FxBooks *books, const FxTrade *trade, const FxO
 	own = fx_trade_ticket(work, trade);
 	own->open = fill.opened;
 	own->net = fx_fixed_net(*profit, trade->commission, trade->swap);
+	own->has_result = true;
 	own->locked = true;
 	own->changed = true;
 	work->nchanged++;
@@ -298,18 +300,20 @@ count_ended(FxTradeWork *work, FxBooks *books, FxPosition *position, int first,
 		fx_leave_position(books->account, position, ticket->price != 0);
 		ended[nended].closed_at = ticket->closed_at;
 		ended[nended].id = ticket->id;
+		ended[nended].has_result = ticket->has_result;
 		ended[nended++].net = ticket->net;
 	}
 	if (own->is_closed)
 	{
 		ended[nended].closed_at = own->closed_at;
 		ended[nended].id = own->id;
+		ended[nended].has_result = own->has_result;
 		ended[nended++].net = own->net;
 	}
 
 	qsort(ended, nended, sizeof(Ended), compare_ended);
 	for (int i = 0; i < nended; i++)
-		fx_streak_add(books, ended[i].closed_at, &ended[i].id, ended[i].net);
+		fx_streak_add(books, ended[i].closed_at, &ended[i].id, ended[i].has_result, ended[i].net);
 	pfree(ended);
 }
 

@@ -57,6 +57,7 @@ static void guard_insert(const GuardedRow *row);
 static bool guard_update(const GuardedRow *row);
 static void guard_status(const GuardedRow *row, FxTradeStatus old_status, FxTradeStatus new_status);
 static void guard_times(const GuardedRow *row);
+static FxTradeStatus status_of(TupleTableSlot *slot, const FxTradeColumns *columns);
 static bool is_true(TupleTableSlot *slot, AttrNumber attnum);
 static bool is_default_source(TupleTableSlot *slot, AttrNumber attnum);
 static bool changed(const GuardedRow *row, FxTradeColumn column);
@@ -124,6 +125,9 @@ guard_insert(const GuardedRow *row)
 	if (!slot_attisnull(row->newslot, attnum[FX_TRADE_CLOSE_PRICE]) &&
 		slot_attisnull(row->newslot, attnum[FX_TRADE_CLOSED_AT]))
 		refuse_value(row, FX_TRADE_CLOSE_PRICE, "It is written together with \"closed_at\".");
+	if (!slot_attisnull(row->newslot, attnum[FX_TRADE_CLOSED_AT]) &&
+		status_of(row->newslot, row->columns) == FX_TRADE_PENDING)
+		refuse_value(row, FX_TRADE_CLOSED_AT, "A pending trade is not open yet.");
 	guard_times(row);
 }
 
@@ -134,12 +138,8 @@ static bool
 guard_update(const GuardedRow *row)
 {
 	const AttrNumber *attnum = row->columns->attnum;
-	bool		old_null;
-	bool		new_null;
-	Datum		old_text = slot_getattr(row->oldslot, attnum[FX_TRADE_STATUS], &old_null);
-	Datum		new_text = slot_getattr(row->newslot, attnum[FX_TRADE_STATUS], &new_null);
-	FxTradeStatus old_status = fx_trade_status(old_text, old_null);
-	FxTradeStatus new_status = fx_trade_status(new_text, new_null);
+	FxTradeStatus old_status = status_of(row->oldslot, row->columns);
+	FxTradeStatus new_status = status_of(row->newslot, row->columns);
 	bool		was_closed = !slot_attisnull(row->oldslot, attnum[FX_TRADE_CLOSED_AT]);
 
 	/* it was free until now, and cannot become live (mark_backtest_trade) */
@@ -165,6 +165,9 @@ guard_update(const GuardedRow *row)
 		if (was_closed && unlikely(changed(row, FX_TRADE_CLOSED_AT)))
 			refuse_change(row, FX_TRADE_CLOSED_AT, "A closed trade stays closed.");
 	}
+	if (new_status == FX_TRADE_PENDING && unlikely(changed(row, FX_TRADE_CLOSED_AT)) &&
+		!slot_attisnull(row->newslot, attnum[FX_TRADE_CLOSED_AT]))
+		refuse_change(row, FX_TRADE_CLOSED_AT, "A pending trade is not open yet.");
 	if (unlikely(changed(row, FX_TRADE_CLOSE_PRICE)) &&
 		(was_closed || slot_attisnull(row->newslot, attnum[FX_TRADE_CLOSED_AT])))
 		refuse_change(row, FX_TRADE_CLOSE_PRICE, "It is written together with \"closed_at\".");
@@ -219,6 +222,15 @@ guard_times(const GuardedRow *row)
 						   fx_trade_column_name(times[i]), show_id(row)),
 					errtablecol(row->rel, attnum));
 	}
+}
+
+static FxTradeStatus
+status_of(TupleTableSlot *slot, const FxTradeColumns *columns)
+{
+	bool		isnull;
+	Datum		status = slot_getattr(slot, columns->attnum[FX_TRADE_STATUS], &isnull);
+
+	return fx_trade_status(status, isnull);
 }
 
 static bool

@@ -158,6 +158,7 @@ fx_trade_ticket(FxTradeWork *work, const FxTrade *trade)
 		ticket->open = trade->open;
 		ticket->price = trade->price;
 		ticket->net = fx_trade_net(trade);
+		ticket->has_result = trade->profit != 0 || trade->has_method;
 	}
 	return ticket;
 }
@@ -458,6 +459,7 @@ lock_ticket(FxTradeWork *work, FxTicket *ticket, bool wait)
 		fx_trade_read(work->slot, work->columns, &trade);
 		ticket->open = fx_trade_is_live(&trade) ? trade.open : 0;
 		ticket->net = fx_trade_net(&trade);
+		ticket->has_result = trade.profit != 0 || trade.has_method;
 	}
 	ExecClearTuple(work->slot);
 	return true;

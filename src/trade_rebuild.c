@@ -67,14 +67,20 @@ fx_rebuild_user(const pg_uuid_t *user_id)
 }
 
 /*
- * All of them.
+ * All users whose books are not those of somebody who never traded.
  */
 void
 fx_rebuild_all(void)
 {
 	SPI_connect();
 	if (SPI_execute("SELECT fx.rebuild_risk_state(a.user_id)"
-					" FROM (SELECT b.user_id FROM fx.accounts b ORDER BY b.user_id) AS a",
+					" FROM (SELECT b.user_id FROM fx.accounts b"
+					" WHERE b.last_closed_at IS NOT NULL OR b.day_trades OPERATOR(pg_catalog.<>) 0"
+					" OR b.balance OPERATOR(pg_catalog.<>)"
+					" (b.initial_balance OPERATOR(pg_catalog.+) b.net_deposits)"
+					" OR EXISTS (SELECT FROM fx.positions p"
+					" WHERE p.user_id OPERATOR(pg_catalog.=) b.user_id)"
+					" ORDER BY b.user_id) AS a",
 					false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute failed");
 	SPI_finish();

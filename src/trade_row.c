@@ -156,6 +156,9 @@ fx_trade_read(TupleTableSlot *slot, const FxTradeColumns *cols, FxTrade *trade)
 
 	open = get_number(slot, attnum[FX_TRADE_OPEN_QUANTITY], &isnull);
 	trade->was_opened_up = !isnull;
+	trade->has_method = !slot_attisnull(slot, attnum[FX_TRADE_POSITION_METHOD]);
+	trade->is_consumed = trade->is_closed && !isnull && open == 0 && trade->profit == 0 &&
+		!trade->has_method;
 	if (trade->is_closed)
 		trade->open = 0;
 	else

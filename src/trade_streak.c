@@ -40,10 +40,12 @@ static int	compare_closings(TimestampTz a_closed_at, const pg_uuid_t *a_id,
 							 TimestampTz b_closed_at, const pg_uuid_t *b_id);
 
 /*
- * A trade was closed.
+ * A trade was closed.  One that opposite trades closed wholly is neither won
+ * nor lost: they have the result.
  */
 void
-fx_streak_add(FxBooks *books, TimestampTz closed_at, const pg_uuid_t *id, int128 net)
+fx_streak_add(FxBooks *books, TimestampTz closed_at, const pg_uuid_t *id, bool has_result,
+			  int128 net)
 {
 	FxAccount  *account = books->account;
 	bool		is_newest;
@@ -64,6 +66,8 @@ fx_streak_add(FxBooks *books, TimestampTz closed_at, const pg_uuid_t *id, int128
 	books->newest_at = closed_at;
 	books->newest_id = *id;
 	account->last_closed_at = closed_at;
+	if (!has_result)
+		return;
 	if (net >= 0)
 	{
 		account->consecutive_losses = 0;
@@ -109,6 +113,7 @@ fx_streak_count(FxTradeWork *work, FxBooks *books)
 	while (has_trade || next < nended)
 	{
 		TimestampTz closed_at;
+		bool		has_result;
 		int128		net;
 
 		CHECK_FOR_INTERRUPTS();
@@ -117,17 +122,21 @@ fx_streak_count(FxTradeWork *work, FxBooks *books)
 										   &ended[next]->id) > 0))
 		{
 			closed_at = trade.closed_at;
+			has_result = !trade.is_consumed;
 			net = fx_trade_net(&trade);
 			has_trade = next_closed(work, scan, slot, &trade);
 		}
 		else
 		{
 			closed_at = ended[next]->closed_at;
+			has_result = ended[next]->has_result;
 			net = ended[next++]->net;
 		}
 
 		if (account->last_closed_at == 0)
 			account->last_closed_at = closed_at;
+		if (!has_result)
+			continue;
 		if (net >= 0)
 			break;
 		account->consecutive_losses++;

@@ -74,6 +74,8 @@ typedef struct FxTrade
 	int128		quantity;
 	int128		open;			/* units; 0 when it is closed */
 	bool		was_opened_up;	/* the engine closed part of it, or all */
+	bool		has_method;		/* and noted what by closing it, or by it, was made */
+	bool		is_consumed;	/* closed by opposite trades, which have the result */
 	bool		has_price;
 	int128		price;
 	int128		close_price;
@@ -112,6 +114,7 @@ typedef struct FxTicket
 	int128		open;			/* units, by now */
 	int128		price;			/* 0 for none */
 	int128		net;			/* of the row */
+	bool		has_result;		/* or is to have one, by itself */
 	ItemPointerData tid;
 	bool		locked;
 	bool		queued;			/* in the heap of its queue */
@@ -205,7 +208,8 @@ extern void fx_queue_opened(FxTradeWork *work, FxBooks *books, const FxTrade *tr
 extern void fx_queue_end_all(FxBooks *books);
 
 /* trade_streak.c */
-extern void fx_streak_add(FxBooks *books, TimestampTz closed_at, const pg_uuid_t *id, int128 net);
+extern void fx_streak_add(FxBooks *books, TimestampTz closed_at, const pg_uuid_t *id,
+						  bool has_result, int128 net);
 extern void fx_streak_count(FxTradeWork *work, FxBooks *books);
 
 /* trade_fill.c */

@@ -67,12 +67,14 @@ SELECT set_clause, pg_temp.try(format('UPDATE fx.trades SET %s WHERE id = %L', s
     (12, 3, $$symbol = 'GBPUSD', type = 'sell', quantity = 5, price = NULL, user_id = '00000000-0000-4000-8000-0000000000a2'$$),
     (13, 1, 'open_quantity = 5'), (14, 1, $$profit_source = 'computed'$$), (15, 1, $$position_method = 'fifo'$$), (16, 1, 'conversion_rate = 1'), (17, 1, $$conversion_pair = 'X'$$), (18, 1, $$conversion_at = '2024-01-10 10:00+00'$$),
     (19, 1, 'close_price = 1'), (20, 3, 'close_price = 1'), (21, 3, 'open_quantity = 1'), (22, 1, $$closed_at = 'infinity'$$), (23, 3, $$executed_at = '-infinity'$$),
-    (24, 1, $$profit_source = repeat('long', 30)$$), (25, 1, $$conversion_pair = repeat('long', 30)$$),
+    (31, 3, $$closed_at = '2024-01-10 10:00+00'$$), (24, 1, $$profit_source = repeat('long', 30)$$), (25, 1, $$conversion_pair = repeat('long', 30)$$),
     (26, 1, $$closed_at = '2024-01-10 11:00+00', close_price = 1.2, profit = 100$$), (27, 1, 'closed_at = NULL'), (28, 1, $$closed_at = '2024-01-10 12:00+00'$$), (29, 1, 'close_price = 1.3'), (30, 1, 'profit = -5, commission = 1, swap = -2')
   ) AS v (n_of_case, n, set_clause) ORDER BY n_of_case;
 SELECT pg_temp.try(format($$INSERT INTO fx.trades (id, user_id, symbol, type, order_type, quantity, price, status, executed_at, %s) VALUES (%L, %L, 'EURUSD', 'buy', 'market', 1000, 1.1, 'executed', '2024-01-10 10:00+00', %s)$$, col, pg_temp.id(9), :'a1', val)) FROM (VALUES
     (1, 'open_quantity', '1'), (2, 'profit_source', $$'computed'$$), (3, 'position_method', $$'netting'$$), (4, 'conversion_rate', '1'), (5, 'conversion_pair', $$'X'$$), (6, 'conversion_at', $$'2024-01-10 10:00+00'$$), (7, 'close_price', '1'),
     (8, 'closed_at', $$'infinity'$$), (9, 'profit_source', $$'application'$$)) AS v (n, col, val) ORDER BY n;
+SELECT pg_temp.try(format($$INSERT INTO fx.trades (id, user_id, symbol, type, order_type, quantity, closed_at) VALUES (%L, %L, 'EURUSD', 'buy', 'limit', 1000, '2024-01-10 10:00+00')$$, pg_temp.id(8), :'a1'));
+SELECT pg_temp.try(format($$INSERT INTO fx.trades (id, user_id, symbol, type, order_type, quantity, status, closed_at) VALUES (%L, %L, 'EURUSD', 'buy', 'limit', 1000, 'cancelled', '2024-01-10 10:00+00')$$, pg_temp.id(8), :'a1'));
 SELECT * FROM pg_temp.ticket ORDER BY 1;
 SELECT * FROM pg_temp.book ORDER BY 1, 2;
 SELECT * FROM pg_temp.account ORDER BY 1;
@@ -157,6 +159,17 @@ INSERT INTO trades (id, user_id, symbol, type, order_type, quantity, profit, sta
     (pg_temp.id(8), :'a1', 'EURUSD', 'buy', 'market', 10, 0, 'executed', '2024-01-10 10:00+00', '2024-01-10 12:30+00');
 SELECT * FROM pg_temp.account WHERE "user" = '1';
 SELECT * FROM verify_positions();
+
+-- trades that opposite ones closed are neither won nor lost, unless the application says what they made
+INSERT INTO trades (id, user_id, symbol, type, order_type, quantity, price, commission, status, executed_at)
+SELECT pg_temp.id(60 + n), :'a2', 'EURUSD', type, 'market', 10, price, 0.01 * (n % 3), 'executed', timestamptz '2024-01-10 13:00+00' + n / 2 * interval '1 minute'
+  FROM (VALUES (9, 'buy', 1.1), (8, 'sell', 1.0), (7, 'sell', 1.0), (6, 'buy', 1.1), (5, 'buy', 1.1), (4, 'sell', 1.05)) AS v (n, type, price) ORDER BY n / 2, n DESC;
+SELECT * FROM pg_temp.ticket WHERE trade LIKE '006%' ORDER BY closed_at, trade;
+SELECT * FROM pg_temp.account WHERE "user" = '2';
+SELECT pg_temp.try(format($$UPDATE fx.trades SET profit = 0.1 WHERE id = %L$$, pg_temp.id(67)));
+SELECT * FROM pg_temp.account WHERE "user" = '2';
+SELECT pg_temp.try(format($$UPDATE fx.trades SET profit = 0 WHERE id = %L$$, pg_temp.id(67)));
+SELECT * FROM pg_temp.account WHERE "user" = '2';
 
 -- savepoints, and an error in the middle of a statement: nothing stays
 INSERT INTO trades (id, user_id, symbol, type, order_type, quantity, price, status, executed_at) VALUES (pg_temp.id(10), :'a1', 'EURUSD', 'buy', 'market', 10, 1.1, 'executed', '2024-01-10 13:00+00');
