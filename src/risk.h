@@ -143,7 +143,7 @@ typedef struct FxVerdict
 	char	   *reason;			/* for people; NULL when it is not refused */
 	FxMeasure	utilization;	/* percent of the bound after the order */
 	struct FxReading *readings; /* before and after, with all that was compared */
-	bool		warned;			/* would be refused, were the action not to warn */
+	char	   *warning;		/* why it would be refused, were the action not to warn */
 } FxVerdict;
 
 typedef struct FxDecision

@@ -133,11 +133,11 @@ fx_risk_accept(FxRisk *risk, const FxDecision *decision, const FxOrder *order)
 							order->quantity, "position");
 		}
 
-		if (verdict->warned)
+		if (verdict->warning != NULL)
 		{
 			if (limit->warning != NULL)
 				pfree(limit->warning);
-			limit->warning = MemoryContextStrdup(risk->context, verdict->reason);
+			limit->warning = MemoryContextStrdup(risk->context, verdict->warning);
 			limit->warning_before = verdict->before;
 			limit->warning_after = verdict->after;
 		}
@@ -180,7 +180,7 @@ fx_risk_refuse(const FxRisk *risk, const FxDecision *decision, const FxOrder *or
 			verdicts[0]->limit->breached_at != 0 ?
 			errhint("The limit stays breached until its time has passed, or fx.clear_breach() clears it.") :
 			!verdicts[0]->utilization.known ?
-			errhint("What cannot be measured is refused: %s.", verdicts[0]->reason) : 0);
+			errhint("While that is not known, the limit refuses all orders but those that reduce a position.") : 0);
 }
 
 /*
@@ -310,7 +310,7 @@ judge(FxRisk *risk, FxDecision *decision, const FxLimit *limit, FxView *before, 
 	verdict->bound = reading->bound;
 	verdict->breached = reading->breached || latched;
 	verdict->refused = false;
-	verdict->warned = false;
+	verdict->warning = NULL;
 	verdict->reason = NULL;
 	fx_reading_utilization(reading, &verdict->utilization);
 
@@ -333,11 +333,13 @@ judge(FxRisk *risk, FxDecision *decision, const FxLimit *limit, FxView *before, 
 		(limit->type == FX_KILL_SWITCH && (!reducing || state_of_action(limit) == FX_HALTED)) ||
 		(breached_before && fx_risk_latches(limit->type) && !reducing))
 	{
-		verdict->reason = fx_risk_explain(after->account, limit, order, reading_before, reading);
+		char	   *reason = fx_risk_explain(after->account, limit, order, reading_before, reading);
+
 		if (limit->action == FX_ACTION_WARN)
-			verdict->warned = true;
+			verdict->warning = reason;
 		else
 		{
+			verdict->reason = reason;
 			verdict->refused = true;
 			decision->refused = true;
 		}

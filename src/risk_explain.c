@@ -137,6 +137,18 @@ fx_risk_sort(const FxDecision *decision, bool refused_first)
 		verdicts[i] = &decision->verdicts[i];
 	qsort(verdicts, decision->nverdicts, sizeof(FxVerdict *),
 		  refused_first ? compare_refusals : compare_verdicts);
+
+	/* the limit that demands the state has the first word about it */
+	for (int i = 0; refused_first && decision->halted && i < decision->nverdicts; i++)
+	{
+		const FxVerdict *verdict = verdicts[i];
+
+		if (verdict->limit != decision->state_limit)
+			continue;
+		memmove(verdicts + 1, verdicts, i * sizeof(FxVerdict *));
+		verdicts[0] = verdict;
+		break;
+	}
 	return verdicts;
 }
 
@@ -239,7 +251,7 @@ put_amount(StringInfo buf, const FxAccount *account, const FxLimit *limit,
 		case FX_MAX_ORDER_SIZE:
 			if (!limit->percentage)
 			{
-				appendStringInfoString(buf, " units");
+				appendStringInfoString(buf, measure->value == FX_FIXED_ONE ? " unit" : " units");
 				break;
 			}
 			/* FALLTHROUGH */

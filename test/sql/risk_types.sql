@@ -130,7 +130,7 @@ SELECT * FROM pg_temp.try('{"type": "max_exposure", "unit": "percentage", "value
 SELECT * FROM pg_temp.try('{"type": "max_exposure", "value": 1000000}', '{buy 1 AUDUSD,buy 1 AUDUSD 0.7,buy 1 CHFNOK,buy 1 XYZ 5,buy 1}');
 SELECT * FROM pg_temp.try('{"type": "max_order_value", "value": 1000000}', '{buy 1 AUDUSD,buy 1 AUDUSD 0.7,buy 1 CHFNOK,buy 1 XYZ 5}');
 SELECT * FROM pg_temp.try('{"type": "max_currency_exposure", "value": 1000000}', '{buy 1 AUDUSD,buy 1 AUDUSD 0.7,buy 1 CHFNOK,buy 1 XYZ 5}');
-SELECT * FROM pg_temp.try('{"type": "daily_loss", "value": 100}', '{buy 1 AUDUSD,buy 1 AUDUSD 0.7,buy 1 CHFNOK 12,buy 1 EURUSD}');
+SELECT * FROM pg_temp.try('{"type": "daily_loss", "value": 100}', '{buy 1 AUDUSD,buy 1 AUDUSD 0.7,buy 1 CHFNOK 12.5,buy 1 EURUSD}');
 SELECT * FROM pg_temp.try('{"type": "price_collar", "value": 100}', '{buy 1 AUDUSD,buy 1 AUDUSD 0.7}');
 SELECT * FROM pg_temp.try('{"type": "max_position", "value": 100}', '{buy 1 AUDUSD,buy 1 CHFNOK,buy 1 XYZ}');
 SELECT * FROM pg_temp.try('{"type": "max_leverage", "value": 100, "action": "warn"}', '{buy 1 AUDUSD,buy 1 AUDUSD}');
@@ -144,4 +144,30 @@ SET LOCAL fxplatform.clock = '2024-03-05 14:00:00+00';
 SELECT * FROM pg_temp.try('{"type": "max_exposure", "value": 1000000}', '{buy 1}');
 SET LOCAL fxplatform.clock = '2024-03-05 14:00:00.000001+00';
 SELECT * FROM pg_temp.try('{"type": "max_exposure", "value": 1000000}', '{buy 1}');
+
+-- what the error says: all limits, those that refuse first, the most used of them before the others
+SET LOCAL fxplatform.clock = '2024-03-05 12:00:00+00';
+\set SHOW_CONTEXT never
+INSERT INTO risk_limits (id, user_id, name, type, limit_type, limit_value, action) VALUES
+    ('00000000-0000-4000-8000-0000000000f1', :'a1', 'say "so"', 'max_position', 'absolute', 10, 'block'), ('00000000-0000-4000-8000-0000000000f2', :'a1', 'some', 'max_exposure', 'percentage', 0.1, 'block'),
+    ('00000000-0000-4000-8000-0000000000f3', :'a1', 'note', 'max_order_size', 'absolute', 0, 'warn'), ('00000000-0000-4000-8000-0000000000f4', :'a1', 'rate', 'max_order_rate', 'absolute', 10, 'block');
+PREPARE trade(text, text, numeric) AS INSERT INTO trades (user_id, symbol, type, order_type, quantity, price, status, executed_at) VALUES ('00000000-0000-4000-8000-0000000000a1', $2, $1, 'market', $3, 1.1, 'executed', '2024-03-05 12:00+00');
+SAVEPOINT s;
+EXECUTE trade('buy', 'EURUSD', 5);
+EXECUTE trade('buy', 'EURUSD', 10);
+ROLLBACK TO s;
+EXECUTE trade('buy', 'XYZ', 1);
+ROLLBACK TO s;
+UPDATE risk_limits SET type = 'daily_loss', limit_value = 1 WHERE name = 'some';
+EXECUTE trade('buy', 'EURUSD', 5);
+UPDATE market_data SET low_price = 0.9, close_price = 0.9 WHERE symbol = 'EURUSD';
+UPDATE risk_limits SET limit_value = 0.001 WHERE name = 'some';
+EXECUTE trade('buy', 'EURUSD', 1);
+ROLLBACK TO s;
+UPDATE risk_limits SET action = 'halt' WHERE name = 'say "so"';
+EXECUTE trade('buy', 'EURUSD', 11);
+ROLLBACK TO s;
+DELETE FROM risk_limits;
+SELECT set_trading_state(:'a1', 'reduce_only', 'as agreed');
+EXECUTE trade('buy', 'EURUSD', 1);
 ROLLBACK;
