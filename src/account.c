@@ -401,8 +401,7 @@ write_account(FxAccount *account)
 	FxBookRow	row;
 
 	fx_account_to_row(account, &row);
-	if (!table_tuple_fetch_row_version(accounts, &account->tid, SnapshotAny, slot))
-		elog(ERROR, "could not fetch a locked account");
+	fx_row_fetch(accounts, &account->tid, slot);
 	fx_book_write(FX_ACCOUNTS, accounts, slot, &row);
 	account->tid = slot->tts_tid;
 	account->dirty = false;
@@ -418,8 +417,7 @@ update_position(Relation positions, FxPosition *position)
 	FxBookRow	row;
 
 	fx_position_to_row(position, &row);
-	if (!table_tuple_fetch_row_version(positions, &position->tid, SnapshotAny, slot))
-		elog(ERROR, "could not fetch a position of a locked account");
+	fx_row_fetch(positions, &position->tid, slot);
 	fx_book_write(FX_POSITIONS, positions, slot, &row);
 	position->tid = slot->tts_tid;
 	ExecDropSingleTupleTableSlot(slot);

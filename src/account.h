@@ -175,12 +175,11 @@ extern void fx_account_roll(FxAccount *account);
 
 /* valuation.c */
 extern void fx_position_value(FxAccount *account, FxPosition *position);
-extern void fx_position_value_at(const FxAccount *account, FxPosition *position,
-								 TimestampTz as_of);
 extern bool fx_position_unrealized(const FxPosition *position, int128 *unrealized,
 								   char *missing, Size missing_size);
 extern bool fx_account_equity(FxAccount *account, int128 *equity,
 							  char *missing, Size missing_size);
+extern bool fx_account_equity_at(const FxAccount *account, TimestampTz as_of, int128 *equity);
 
 /*
  * position.c: changes of a position only, never of the account's numbers
@@ -210,6 +209,7 @@ struct RelationData;
 struct TupleTableSlot;
 extern bool fx_row_lock(struct RelationData *rel, ItemPointer tid, struct TupleTableSlot *slot,
 						bool wait);
+extern void fx_row_fetch(struct RelationData *rel, ItemPointer tid, struct TupleTableSlot *slot);
 extern void fx_row_update(struct RelationData *rel, struct TupleTableSlot *slot,
 						  const Datum *values, const bool *nulls, const bool *replace);
 extern void fx_act_as_owner(Oid table, Oid *save_userid, int *save_sec_context);

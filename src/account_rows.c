@@ -410,14 +410,6 @@ fx_position_to_row(const FxPosition *position, FxBookRow *row)
 
 	memset(row->replace, 0, sizeof(row->replace));
 
-	for (FxSide side = FX_LONG; side < FX_SIDES; side++)
-	{
-		if (position->quantity[side] < 0)
-			ereport(ERROR,
-					errcode(ERRCODE_DATA_CORRUPTED),
-					errmsg("position of %s does not agree with the trades", position->symbol),
-					errhint("SELECT fx.rebuild_risk_state(user_id) mends the books of a user."));
-	}
 	put_money(FX_POSITIONS, FX_POS_LONG_QUANTITY, position->quantity[FX_LONG], MONEY_DIGITS, row);
 	put_money(FX_POSITIONS, FX_POS_SHORT_QUANTITY, position->quantity[FX_SHORT], MONEY_DIGITS, row);
 	put_money(FX_POSITIONS, FX_POS_LONG_COST, position->cost[FX_LONG], COST_DIGITS, row);
@@ -555,7 +547,7 @@ put_count(FxBook book, int column, int32 count, FxBookRow *row)
 {
 	if (unlikely(count < 0))
 		ereport(ERROR,
-				errcode(ERRCODE_DATA_CORRUPTED),
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				errmsg("%s of the %s does not agree with the trades",
 					   books[book].columns[column].name,
 					   book == FX_ACCOUNTS ? "account" : "position"),

@@ -81,6 +81,9 @@ typedef enum FxPositionColumn
 	FX_POS_COLUMNS
 } FxPositionColumn;
 
+/* Money that NUMERIC(28,8) holds is less, at scale 8 */
+#define FX_MONEY_LIMIT		((int128) INT64CONST(100000000000000) * INT64CONST(100000000000000))
+
 #define FX_BOOK_COLUMNS		FX_ACC_COLUMNS	/* of the longer */
 
 /* A numeric without an allocation */

@@ -15,6 +15,8 @@
 #include "account.h"
 #include "wide.h"
 
+static void check_quantity(const FxPosition *position, FxSide side, int128 quantity);
+
 /*
  * quantity * price, rounded half away from zero.
  */
@@ -37,10 +39,10 @@ fx_position_average_cost(const FxPosition *position, FxSide side, int128 quantit
 {
 	int128		cost;
 
+	check_quantity(position, side, quantity);
 	if (quantity == position->quantity[side])
 		return position->cost[side];
-	if (position->quantity[side] == 0 ||
-		!fx_wide_mul_div(position->cost[side], quantity, position->quantity[side], &cost))
+	if (!fx_wide_mul_div(position->cost[side], quantity, position->quantity[side], &cost))
 		fx_fixed_raise(FX_FIXED_OVERFLOW, "cost of the position");
 	return cost;
 }
@@ -70,7 +72,8 @@ fx_position_open(FxPosition *position, FxSide side, int128 quantity, int128 pric
 void
 fx_position_close(FxPosition *position, FxSide side, int128 quantity, int128 cost)
 {
-	fx_fixed_add_to(&position->quantity[side], -quantity, "quantity of the position");
+	check_quantity(position, side, quantity);
+	position->quantity[side] -= quantity;
 	fx_fixed_add_to(&position->cost[side], -cost, "cost of the position");
 	position->dirty = true;
 }
@@ -144,4 +147,18 @@ fx_position_fill(FxAccount *account, const FxOrder *order, const int128 *fifo_co
 	}
 	if (fill->opened > 0)
 		fx_position_open(position, order->side, fill->opened, order->price, order->at);
+}
+
+/*
+ * Nothing leaves a position that is not in it, unless trades were written while
+ * the triggers were off.
+ */
+static void
+check_quantity(const FxPosition *position, FxSide side, int128 quantity)
+{
+	if (unlikely(quantity > position->quantity[side]))
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("position of %s does not agree with the trades", position->symbol),
+				errhint("SELECT fx.rebuild_risk_state(user_id) mends the books of a user."));
 }

@@ -27,6 +27,7 @@
 #include "account.h"
 #include "compat.h"
 
+pg_noreturn static void raise_nested_write(Relation rel);
 static void insert_index_entries(Relation rel, TupleTableSlot *slot, FxUpdateIndexes update);
 
 /*
@@ -55,16 +56,24 @@ fx_row_lock(Relation rel, ItemPointer tid, TupleTableSlot *slot, bool wait)
 			return false;
 
 		case TM_SelfModified:
-			ereport(ERROR,
-					errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-					errmsg("row of table \"%s\" was changed by the statement that locks it",
-						   RelationGetRelationName(rel)));
+		case TM_Invisible:
+			raise_nested_write(rel);
 			break;
 
 		default:
 			elog(ERROR, "unexpected result of locking a row: %u", result);
 	}
 	return false;
+}
+
+/*
+ * Fetch a row that is locked, to replace it.
+ */
+void
+fx_row_fetch(Relation rel, ItemPointer tid, TupleTableSlot *slot)
+{
+	if (!table_tuple_fetch_row_version(rel, tid, SnapshotSelf, slot))
+		raise_nested_write(rel);
 }
 
 /*
@@ -99,13 +108,7 @@ fx_row_update(Relation rel, TupleTableSlot *slot, const Datum *values, const boo
 			break;
 
 		case TM_SelfModified:
-		case TM_Updated:
-		case TM_Deleted:
-			/* we have it locked, so it was this transaction */
-			ereport(ERROR,
-					errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-					errmsg("row of table \"%s\" was changed by an operation inside the statement that keeps it",
-						   RelationGetRelationName(rel)));
+			raise_nested_write(rel);
 			break;
 
 		default:
@@ -114,6 +117,20 @@ fx_row_update(Relation rel, TupleTableSlot *slot, const Datum *values, const boo
 
 	if (unlikely(fx_any_index_wants(update)))
 		insert_index_entries(rel, slot, update);
+}
+
+/*
+ * The row is locked, so it was this transaction that has replaced it since: a
+ * trigger that fired meanwhile wrote the books of the same user.
+ */
+static void
+raise_nested_write(Relation rel)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+			errmsg("row of table \"%s\" was changed by a trigger of the statement that keeps it",
+				   RelationGetRelationName(rel)),
+			errhint("Triggers of the tables of the risk engine must not write trades or cash flows of the same user."));
 }
 
 static void

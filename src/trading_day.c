@@ -43,7 +43,6 @@ PG_FUNCTION_INFO_V1(fx_trading_periods);
 static DateADT day_of(const FxAccount *account, TimestampTz at);
 static TimestampTz day_start(const FxAccount *account, DateADT day);
 static TimestampTz cut_on(const FxAccount *account, DateADT date);
-static bool equity_as_of(FxAccount *account, TimestampTz as_of, int128 *equity);
 
 /*
  * trading_periods(time_zone text, day_cutoff time, at timestamptz)
@@ -152,31 +151,11 @@ fx_account_roll(FxAccount *account)
 		period->started_at = start;
 		period->balance = account->balance;
 		/* a candle that opens at the cut closes after it */
-		period->equity_known = equity_as_of(account, start - 1, &period->equity);
+		period->equity_known = fx_account_equity_at(account, start - 1, &period->equity);
 		period->deposits = 0;
 	}
 	account->day_ends_at = end;
 	account->dirty = true;
-}
-
-/*
- * What the account would have been worth at a time with what it holds now.
- */
-static bool
-equity_as_of(FxAccount *account, TimestampTz as_of, int128 *equity)
-{
-	*equity = account->balance;
-	for (int i = 0; i < account->npositions; i++)
-	{
-		FxPosition	position = *account->positions[i];
-		int128		unrealized;
-
-		fx_position_value_at(account, &position, as_of);
-		if (!fx_position_unrealized(&position, &unrealized, NULL, 0) ||
-			fx_fixed_add_overflow(*equity, unrealized, equity))
-			return false;
-	}
-	return true;
 }
 
 /*

@@ -13,9 +13,12 @@
 #include "postgres.h"
 
 #include "account.h"
+#include "account_rows.h"
 #include "wide.h"
 
 static void find_mark(const FxAccount *account, FxPosition *position, TimestampTz at);
+static bool add_unrealized(const FxPosition *position, int128 *equity, char *missing,
+						   Size missing_size);
 static bool is_flat(const FxPosition *position);
 
 /*
@@ -30,18 +33,6 @@ fx_position_value(FxAccount *account, FxPosition *position)
 	else if (position->marked_at == position->last_price_at)
 		return;
 	find_mark(account, position, account->now);
-}
-
-/*
- * The same as it was known at a time.
- */
-void
-fx_position_value_at(const FxAccount *account, FxPosition *position, TimestampTz as_of)
-{
-	if (is_flat(position))
-		return;
-	fx_quote_get_at(position->symbol, account->currency, as_of, &position->quote);
-	find_mark(account, position, as_of);
 }
 
 /*
@@ -118,18 +109,52 @@ fx_account_equity(FxAccount *account, int128 *equity, char *missing, Size missin
 	for (int i = 0; i < account->npositions; i++)
 	{
 		FxPosition *position = account->positions[i];
-		int128		unrealized;
 
 		if (is_flat(position))
 			continue;
 		fx_position_value(account, position);
-		if (!fx_position_unrealized(position, &unrealized, missing, missing_size))
+		if (!add_unrealized(position, equity, missing, missing_size))
 			return false;
-		if (fx_fixed_add_overflow(*equity, unrealized, equity))
-		{
-			snprintf(missing, missing_size, "equity is out of range");
+	}
+	return true;
+}
+
+/*
+ * The same with prices and rates as they were known at a time.
+ */
+bool
+fx_account_equity_at(const FxAccount *account, TimestampTz as_of, int128 *equity)
+{
+	*equity = account->balance;
+	for (int i = 0; i < account->npositions; i++)
+	{
+		FxPosition	position = *account->positions[i];
+
+		if (is_flat(&position))
+			continue;
+		fx_quote_get_at(position.symbol, account->currency, as_of, &position.quote);
+		find_mark(account, &position, as_of);
+		if (!add_unrealized(&position, equity, NULL, 0))
 			return false;
-		}
+	}
+	return true;
+}
+
+/*
+ * No column holds an equity of more digits; it is as good as not known.
+ */
+static bool
+add_unrealized(const FxPosition *position, int128 *equity, char *missing, Size missing_size)
+{
+	int128		unrealized;
+
+	if (!fx_position_unrealized(position, &unrealized, missing, missing_size))
+		return false;
+	if (fx_fixed_add_overflow(*equity, unrealized, equity) ||
+		*equity >= FX_MONEY_LIMIT || *equity <= -FX_MONEY_LIMIT)
+	{
+		snprintf(missing, missing_size, "equity is out of range");
+		return false;
 	}
 	return true;
 }
