@@ -53,10 +53,14 @@ static void raise_changed(void);
 FxAccount *
 fx_account_lock(const pg_uuid_t *user_id)
 {
-	Relation	accounts = fx_book_open(FX_ACCOUNTS, RowExclusiveLock);
-	TupleTableSlot *slot = table_slot_create(accounts, NULL);
+	Relation	accounts;
+	TupleTableSlot *slot;
 	FxAccount  *account;
 
+	PreventCommandIfReadOnly("SELECT FOR NO KEY UPDATE");
+
+	accounts = fx_book_open(FX_ACCOUNTS, RowExclusiveLock);
+	slot = table_slot_create(accounts, NULL);
 	if (!lock_recent(accounts, user_id, slot))
 	{
 		while (!lock_row(accounts, user_id, slot))

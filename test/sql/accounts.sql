@@ -145,6 +145,9 @@ SET session_replication_role = DEFAULT;
 SELECT count(*) FROM fx.accounts WHERE user_id = id(4);
 SELECT fx.deposit(id(4), 1.5);
 SELECT fx.lock_account(NULL);
+BEGIN READ ONLY;
+SELECT fx.lock_account(id(4));
+ROLLBACK;
 \set VERBOSITY terse
 SELECT fx.lock_account(id(9));
 \set VERBOSITY sqlstate
