@@ -14,7 +14,7 @@
 
 #include "account.h"
 
-/* In the order of the names in risk_limits.c */
+/* In the order of the names in risk_rows.c */
 typedef enum FxRiskType
 {
 	FX_DAILY_LOSS,
@@ -159,8 +159,10 @@ typedef struct FxDecision
 	FxVerdict  *verdicts;
 } FxDecision;
 
-/* risk_limits.c */
+/* risk_rows.c */
 extern const char *const fx_risk_type_names[FX_RISK_TYPES];
+
+/* risk_limits.c */
 extern FxRisk *fx_risk_load(FxAccount *account);
 extern void fx_risk_finish(FxRisk *risk);
 

@@ -121,6 +121,13 @@ extern void fx_risk_read(const FxRisk *risk, const FxLimit *limit, FxView *view,
 extern void fx_scope_load_all(FxRisk *risk, bool before_statement);
 extern FxScopeSymbol *fx_scope_symbol(FxScope *scope, const char *symbol, bool make);
 
+/* risk_rows.c */
+struct RelationData;
+struct TupleTableSlot;
+extern struct RelationData *fx_limit_open(int lockmode);
+extern void fx_limit_read_all(FxRisk *risk, bool inactive_too);
+extern void fx_limit_write(struct RelationData *rel, struct TupleTableSlot *slot, FxLimit *limit);
+
 /* risk_limits.c */
 extern FxRisk *fx_risk_load_all(FxAccount *account, bool inactive_too);
 extern bool fx_risk_is_latched(const FxLimit *limit, TimestampTz now);
