@@ -10,7 +10,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
                WHEN jsonb_typeof(preferences -> 'initialBalance') IN ('number', 'string')
-                    AND preferences ->> 'initialBalance' ~ '^\d{1,20}(\.\d+)?$'
+                    AND preferences ->> 'initialBalance' ~ '^\d{1,19}(\.\d+)?$'
                THEN round((preferences ->> 'initialBalance')::numeric, 8)
                ELSE 0
            END
