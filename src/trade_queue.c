@@ -120,7 +120,7 @@ fx_trade_fetch(FxTradeWork *work, const pg_uuid_t *id, FxTrade *trade)
 	if (found)
 	{
 		ExecMaterializeSlot(work->slot);
-		fx_trade_read(work->slot, work->columns, trade);
+		fx_trade_read(work->slot, &work->columns, trade);
 	}
 	index_endscan(scan);
 	index_close(index, AccessShareLock);
@@ -426,7 +426,7 @@ advance(FxTradeWork *work, FxTradeQueue *queue, Stream *stream)
 		FxTicket   *ticket;
 
 		CHECK_FOR_INTERRUPTS();
-		fx_trade_read(queue->slot, work->columns, &trade);
+		fx_trade_read(queue->slot, &work->columns, &trade);
 		if (trade.side != queue->side || !fx_trade_is_live(&trade) || trade.is_closed)
 			continue;
 		if (work->is_ahead != NULL && work->is_ahead(work, &trade, queue->slot))
@@ -456,7 +456,7 @@ lock_ticket(FxTradeWork *work, FxTicket *ticket, bool wait)
 	ticket->locked = true;
 	if (!ticket->changed)
 	{
-		fx_trade_read(work->slot, work->columns, &trade);
+		fx_trade_read(work->slot, &work->columns, &trade);
 		ticket->open = fx_trade_is_live(&trade) ? trade.open : 0;
 		ticket->net = fx_trade_net(&trade);
 		ticket->has_result = trade.profit != 0 || trade.has_method;

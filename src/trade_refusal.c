@@ -146,7 +146,7 @@ fx_record_refusal(PG_FUNCTION_ARGS)
 	if (SPI_processed == 0)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				errmsg("trade \"%s\" is not the rejected trade of the user that was refused one",
+				errmsg("trade \"%s\" is not a rejected trade of the user who was refused one",
 					   fx_uuid_text(PG_GETARG_UUID_P(0))));
 
 	fx_act_as_owner(fx_require_table("risk_events"), &save_userid, &save_sec_context);

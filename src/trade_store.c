@@ -154,7 +154,7 @@ fx_work_begin(FxTradeWork *work, Relation trades)
 {
 	memset(work, 0, sizeof(*work));
 	work->trades = trades;
-	work->columns = fx_trade_columns(trades);
+	work->columns = *fx_trade_columns(trades);
 	work->context = CurrentMemoryContext;
 }
 

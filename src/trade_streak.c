@@ -168,7 +168,7 @@ next_closed(FxTradeWork *work, IndexScanDesc scan, TupleTableSlot *slot, FxTrade
 {
 	if (!index_getnext_slot(scan, ForwardScanDirection, slot))
 		return false;
-	fx_trade_read(slot, work->columns, trade);
+	fx_trade_read(slot, &work->columns, trade);
 	return true;
 }
 

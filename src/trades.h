@@ -169,8 +169,10 @@ typedef struct FxBooks
 struct FxTradeWork
 {
 	Relation	trades;
-	const FxTradeColumns *columns;
+	FxTradeColumns columns;
 	MemoryContext context;		/* until its end */
+	MemoryContext row_context;	/* until the end of the row */
+	bool		is_update;
 	Snapshot	snapshot;		/* NULL until rows are looked up */
 	TupleTableSlot *slot;		/* for rows of the table, likewise */
 	HTAB	   *tickets;		/* FxTicket by id, NULL until there are any */
@@ -201,7 +203,8 @@ fx_trade_is_live(const FxTrade *trade)
 extern Snapshot fx_trade_snapshot(FxTradeWork *work);
 extern bool fx_trade_fetch(FxTradeWork *work, const pg_uuid_t *id, FxTrade *trade);
 extern FxTicket *fx_trade_ticket(FxTradeWork *work, const FxTrade *trade);
-extern FxTicket *fx_queue_oldest(FxTradeWork *work, FxBooks *books, const char *symbol, FxSide side);
+extern FxTicket *fx_queue_oldest(FxTradeWork *work, FxBooks *books, const char *symbol,
+								 FxSide side);
 extern const FxTicket *fx_queue_peek(FxTradeWork *work, FxBooks *books, const char *symbol,
 									 FxSide side);
 extern void fx_queue_opened(FxTradeWork *work, FxBooks *books, const FxTrade *trade, int128 open);
@@ -220,6 +223,12 @@ extern int128 fx_single_cost(const FxAccount *account, const FxPosition *positio
 extern void fx_leave_position(FxAccount *account, FxPosition *position, bool priced);
 pg_noreturn extern void fx_raise_rate_unknown(const FxAccount *account, const char *symbol);
 pg_noreturn extern void fx_raise_cost_unknown(const char *symbol);
+
+/* trade_apply.c */
+extern void fx_apply_order(FxTradeWork *work, FxBooks *books, const FxTrade *trade);
+extern void fx_apply_execution(FxTradeWork *work, FxBooks *books, const FxTrade *trade);
+extern void fx_apply_change(FxTradeWork *work, FxBooks *books, const FxTrade *old,
+							const FxTrade *new);
 
 /* trade_store.c */
 extern void fx_work_begin(FxTradeWork *work, Relation trades);
