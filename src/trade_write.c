@@ -15,16 +15,21 @@
 
 #include "access/xact.h"
 #include "fmgr.h"
+#include "nodes/pg_list.h"
 #include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
 
 #include "compat.h"
 #include "trade_write.h"
 
-/* Of the triggers of the engine's write; 0 when there is none */
-static int	write_depth = 0;
+typedef struct Write
+{
+	int			trigger_depth;	/* of the triggers that it fires */
+	int			nest_level;		/* of the transaction in which it began */
+} Write;
 
-/* The transaction nest level at which it began */
-static int	write_nest_level = 0;
+/* Those under way, the innermost first */
+static List *writes = NIL;
 
 static int	trigger_depth(void);
 static void xact_callback(XactEvent event, void *arg);
@@ -38,6 +43,8 @@ void
 fx_trade_write_begin(void)
 {
 	static bool registered = false;
+	MemoryContext old_context;
+	Write	   *write;
 
 	if (!registered)
 	{
@@ -45,14 +52,19 @@ fx_trade_write_begin(void)
 		RegisterSubXactCallback(subxact_callback, NULL);
 		registered = true;
 	}
-	write_depth = trigger_depth() + 1;
-	write_nest_level = GetCurrentTransactionNestLevel();
+	old_context = MemoryContextSwitchTo(TopTransactionContext);
+	write = (Write *) palloc(sizeof(Write));
+	write->trigger_depth = trigger_depth() + 1;
+	write->nest_level = GetCurrentTransactionNestLevel();
+	writes = lcons(write, writes);
+	MemoryContextSwitchTo(old_context);
 }
 
 void
 fx_trade_write_end(void)
 {
-	write_depth = 0;
+	pfree(linitial(writes));
+	writes = list_delete_first(writes);
 }
 
 /*
@@ -61,7 +73,8 @@ fx_trade_write_end(void)
 bool
 fx_trade_write_is_engine(void)
 {
-	return unlikely(write_depth != 0) && trigger_depth() == write_depth;
+	return unlikely(writes != NIL) &&
+		trigger_depth() == ((const Write *) linitial(writes))->trigger_depth;
 }
 
 static int
@@ -73,21 +86,27 @@ trigger_depth(void)
 	return DatumGetInt32(pg_trigger_depth(fcinfo));
 }
 
+/*
+ * The memory goes with the transaction.
+ */
 static void
 xact_callback(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE)
-		write_depth = 0;
+		writes = NIL;
 }
 
 /*
- * A subtransaction that a trigger of the write rolled back leaves the write;
- * one that the write was part of does not.
+ * Writes that began in a subtransaction end with its rollback.  One that a
+ * trigger rolls back in the middle of a write leaves this.
  */
 static void
 subxact_callback(SubXactEvent event, SubTransactionId subid,
 				 SubTransactionId parent_subid, void *arg)
 {
-	if (event == SUBXACT_EVENT_ABORT_SUB && GetCurrentTransactionNestLevel() <= write_nest_level)
-		write_depth = 0;
+	if (event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	while (writes != NIL &&
+		   ((const Write *) linitial(writes))->nest_level >= GetCurrentTransactionNestLevel())
+		fx_trade_write_end();
 }

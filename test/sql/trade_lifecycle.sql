@@ -3,6 +3,7 @@
 --
 \set SHOW_CONTEXT never
 SET timezone = 'UTC';
+SELECT fx.create_market_data_partitions('2024-01-01', '2024-02-01') >= 0 AS made;
 \set a1 00000000-0000-4000-8000-0000000000a1
 \set a2 00000000-0000-4000-8000-0000000000a2
 BEGIN;
@@ -198,6 +199,27 @@ SELECT pg_temp.try(format($$INSERT INTO fx.trades (id, user_id, symbol, type, or
 SELECT pg_temp.try(format('SELECT fx.close_trade(id, 1.2) FROM fx.trades WHERE user_id = %L AND closed_at IS NULL AND status = ''executed''', :'a1'));
 SELECT * FROM pg_temp.book WHERE "user" = '1' AND symbol = 'EURUSD';
 DROP TRIGGER hedge ON trades;
+-- one that closes others in turn, in the middle of the write of the first
+CREATE FUNCTION pg_temp.follow() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF pg_trigger_depth() < 5 THEN
+        INSERT INTO fx.trades (user_id, symbol, type, order_type, quantity, price, status, executed_at) VALUES (NEW.user_id, 'EURGBP', CASE NEW.type WHEN 'buy' THEN 'sell' ELSE 'buy' END, 'market', 1, 0.85, 'executed', NEW.closed_at);
+    END IF;
+    BEGIN
+        INSERT INTO fx.trades (user_id, symbol, type, order_type, quantity, price, status, executed_at) VALUES (NEW.user_id, 'EURGBP', 'buy', 'market', 100, 0.85, 'executed', NEW.closed_at);
+        RAISE EXCEPTION 'never mind';
+    EXCEPTION WHEN OTHERS THEN
+        NULL;
+    END;
+    RETURN NULL;
+END
+$$;
+INSERT INTO market_data (symbol, timeframe, timestamp, open_price, high_price, low_price, close_price, volume) VALUES ('GBPUSD', '1m', '2024-01-10 13:29+00', 1.25, 1.25, 1.25, 1.25, 1);
+INSERT INTO trades (user_id, symbol, type, order_type, quantity, price, status, executed_at) SELECT :'a1', 'EURGBP', 'buy', 'market', 2, 0.85, 'executed', '2024-01-10 13:30+00' FROM generate_series(1, 5);
+CREATE TRIGGER follow AFTER UPDATE OF closed_at ON trades FOR EACH ROW WHEN (OLD.closed_at IS NULL AND NEW.closed_at IS NOT NULL) EXECUTE FUNCTION pg_temp.follow();
+SELECT pg_temp.try(format($$INSERT INTO fx.trades (user_id, symbol, type, order_type, quantity, price, status, executed_at) VALUES (%L, 'EURGBP', 'sell', 'market', 4, 0.85, 'executed', '2024-01-10 13:30+00')$$, :'a1'));
+SELECT * FROM pg_temp.book WHERE "user" = '1' AND symbol = 'EURGBP';
+DROP TRIGGER follow ON trades;
 
 -- rows written while triggers were disabled: rebuilt by the function, or a clean error
 SAVEPOINT s;
