@@ -378,9 +378,7 @@ rebuild_users(const pg_uuid_t *users, int nusers)
 }
 
 /*
- * Lock the accounts.  Nothing may have been taken out of the trades of a user
- * by the same statement: his books were made again from what is there, and the
- * rows that the statement wrote are there already.
+ * Lock the accounts, in the order of the ids.
  */
 static void
 open_books(Statement *statement, const pg_uuid_t *users, int nusers)
@@ -439,6 +437,7 @@ apply_row(Statement *statement, Effect effect)
 	books = find_books(statement, &new->user_id);
 	if (unlikely(fx_any_rebuilt()))
 	{
+		/* books made again from the trades have the rows of the statement already */
 		find_version(statement);
 		if (statement->version_known && fx_rebuilt_since(&new->user_id, statement->cmin))
 			ereport(ERROR,
@@ -496,8 +495,8 @@ is_ahead(FxTradeWork *work, const FxTrade *trade, TupleTableSlot *slot)
 }
 
 /*
- * Rows of an update that change nothing of their quantity are in the books,
- * and have no row number that could be ahead.
+ * Note the row numbers of executions and of trades whose price becomes known.
+ * All other rows of an update are in the books as they are, by number 0.
  */
 static void
 find_ahead(Statement *statement)
