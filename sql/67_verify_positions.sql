@@ -75,7 +75,8 @@ BEGIN
 END
 $$;
 
--- The newest unbroken run of losing closed trades of a user.
+-- The newest unbroken run of losing closed trades of a user.  Trades that a
+-- fill used up do not count: what was won or lost is on the fill.
 CREATE FUNCTION compute_losing_streak(
     for_user uuid,
     OUT losses bigint, OUT losing_since timestamptz)
@@ -91,6 +92,7 @@ BEGIN
       FROM fx.trades t
      WHERE t.user_id = for_user
        AND t.status = 'executed' AND t.closed_at IS NOT NULL AND NOT t.is_backtest
+       AND (t.open_quantity IS DISTINCT FROM 0 OR t.position_method IS NOT NULL OR t.profit <> 0)
        AND coalesce(t.profit, 0) - coalesce(t.commission, 0) + coalesce(t.swap, 0) >= 0
      ORDER BY t.closed_at DESC, t.id DESC
      LIMIT 1;
@@ -98,6 +100,7 @@ BEGIN
       FROM fx.trades t
      WHERE t.user_id = for_user
        AND t.status = 'executed' AND t.closed_at IS NOT NULL AND NOT t.is_backtest
+       AND (t.open_quantity IS DISTINCT FROM 0 OR t.position_method IS NOT NULL OR t.profit <> 0)
        AND (breaker_id IS NULL OR (t.closed_at, t.id) > (breaker_at, breaker_id));
 END
 $$;

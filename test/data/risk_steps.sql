@@ -376,10 +376,10 @@ EXCEPTION WHEN OTHERS THEN
         -- of the engine it is the JSON of all limits that were breached
         IF about LIKE '{%' THEN
             SELECT string_agg(DISTINCT v ->> 'id', ' ' ORDER BY v ->> 'id') INTO about
-              FROM jsonb_array_elements(about::jsonb -> 'limits') AS v WHERE v ->> 'reason' IS NOT NULL;
+              FROM jsonb_array_elements(about::jsonb -> 'limits') AS v WHERE v ->> 'reason' IS NOT NULL AND v ->> 'action' <> 'warn';
         END IF;
         result := state || ' ' || about;
-    ELSIF state NOT LIKE 'XF%' AND state <> '22023' THEN
+    ELSIF state NOT LIKE 'XF%' AND state NOT IN ('22023', '55000') THEN
         result := state || ' ' || message;
     END IF;
 END $$;
@@ -403,7 +403,8 @@ BEGIN
     ours := attempt(oracle);
     theirs := attempt(engine);
     INSERT INTO journal VALUES (n, current_setting('fxplatform.clock'), engine, oracle, theirs.result, ours.result);
-    IF theirs.result IS DISTINCT FROM ours.result THEN
+    -- a reader lists what demands a state
+    IF theirs.result IS DISTINCT FROM ours.result AND NOT (ours.result = 'state' AND theirs.result <> 'allowed') THEN
         report := format(E'engine: %s (%s)\noracle: %s (%s)', theirs.result, theirs.said, ours.result, ours.said);
     ELSE
         SELECT string_agg(format(E'user %s, %s\nengine: %s\noracle: %s', c.trader, c.what,
