@@ -128,6 +128,8 @@ typedef struct FxOrder
 	bool		closed;			/* recorded with its result, which is a fact by now */
 	bool		has_strategy;
 	pg_uuid_t	strategy_id;
+	bool		has_id;			/* false for one that is only asked about */
+	pg_uuid_t	id;				/* of the trade */
 } FxOrder;
 
 /* What an order did to a position */

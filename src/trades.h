@@ -229,6 +229,7 @@ extern void fx_apply_order(FxTradeWork *work, FxBooks *books, const FxTrade *tra
 extern void fx_apply_execution(FxTradeWork *work, FxBooks *books, const FxTrade *trade);
 extern void fx_apply_change(FxTradeWork *work, FxBooks *books, const FxTrade *old,
 							const FxTrade *new);
+extern void fx_make_order(const FxAccount *account, const FxTrade *trade, FxOrder *order);
 
 /* trade_store.c */
 extern void fx_work_begin(FxTradeWork *work, Relation trades);
