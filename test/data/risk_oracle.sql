@@ -334,14 +334,18 @@ DECLARE
     total numeric := 0;
     p record;
     mark numeric;
+    worth numeric;
 BEGIN
     FOR p IN SELECT * FROM positions_of(who) WHERE long_quantity > 0 OR short_quantity > 0 LOOP
         mark := mark_of(p.symbol, p.last_price, p.last_price_at, now);
         IF mark IS NULL OR p.unpriced_trades > 0 THEN
             RETURN NULL;
         END IF;
-        total := total + convert((p.long_quantity - p.short_quantity) * mark - (p.long_cost - p.short_cost),
-                                 rate(quote_of(p.symbol), account_currency, now));
+        -- nothing is nothing in any currency
+        worth := (p.long_quantity - p.short_quantity) * mark - (p.long_cost - p.short_cost);
+        IF worth <> 0 THEN
+            total := total + convert(worth, rate(quote_of(p.symbol), account_currency, now));
+        END IF;
     END LOOP;
     RETURN total;
 END $$;
@@ -400,7 +404,7 @@ CREATE FUNCTION average_cost(units numeric, q numeric, c numeric) RETURNS numeri
     SELECT CASE WHEN units = q THEN c ELSE round(c * units * 1.0000000000000000000000000000000000000000 / q, 8) END
 $$;
 
--- tried: of an order that waits, what it would bring is estimated at the average
+-- tried: of an order that waits, what it would bring is estimated at the average, whatever its row says
 CREATE FUNCTION fill(who uuid, trade uuid, tried boolean) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     a accounts;
@@ -422,6 +426,9 @@ DECLARE
     first_closure integer;
 BEGIN
     SELECT * INTO a FROM accounts WHERE user_id = who;
+    IF tried THEN
+        UPDATE trades SET profit = 0 WHERE id = trade;
+    END IF;
     SELECT * INTO t FROM trades WHERE id = trade;
     PERFORM move_anchors(who, -coalesce(t.commission, 0), t.executed_at);
     IF t.closed_at IS NOT NULL THEN
@@ -805,8 +812,9 @@ CREATE FUNCTION measures(who uuid, o asked, phase text) RETURNS measured[] STABL
 DECLARE
     equity numeric := equity_of(who);
     held holding[] := ARRAY(SELECT h FROM holdings_of(who, o) AS h);
+    seen measured[];
 BEGIN
-    RETURN ARRAY(
+    seen := ARRAY(
         SELECT measure(who, l, o, phase, equity, held, c)
           FROM limits l
          CROSS JOIN LATERAL unnest(CASE WHEN l.type <> 'max_currency_exposure' THEN ARRAY[NULL]
@@ -814,6 +822,12 @@ BEGIN
                                         ELSE ARRAY[base_of(o.symbol), quote_of(o.symbol)] END) WITH ORDINALITY AS c (c, n)
          WHERE l.user_id = who AND l.is_active AND judges(l, o)
          ORDER BY l.id, c.n);
+    -- the larger of two currencies is not known while one of them is not
+    RETURN ARRAY(
+        SELECT CASE WHEN bool_and(m.known) OVER (PARTITION BY m.limit_id) THEN (m.limit_id, m.known, m.amount, m.basis, m.is_ratio, m.breached, m.current_value, m.bound_value)::measured
+                    ELSE (m.limit_id, false, NULL, NULL, m.is_ratio, false, NULL, NULL)::measured END
+          FROM unnest(seen) WITH ORDINALITY AS m (limit_id, known, amount, basis, is_ratio, breached, current_value, bound_value, n)
+         ORDER BY n);
 END $$;
 
 CREATE FUNCTION increases(b measured, f measured) RETURNS boolean IMMUTABLE LANGUAGE sql AS $$
