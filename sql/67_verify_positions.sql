@@ -19,6 +19,7 @@ RETURNS TABLE (
     day_trades bigint)
 LANGUAGE plpgsql
 STABLE
+PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
 AS $$
@@ -75,6 +76,9 @@ BEGIN
 END
 $$;
 
+COMMENT ON FUNCTION compute_positions(uuid)
+    IS 'what trades and closures of a user, of all for NULL, add up to, one row a symbol (normal form) of which anything was executed: the columns of fx.positions, net profit (profit - commission + swap) and executions since the start of the stored day; for fx.verify_positions and fx.rebuild_risk_state';
+
 -- The newest unbroken run of losing closed trades of a user.  Trades that a
 -- fill used up do not count: what was won or lost is on the fill.
 CREATE FUNCTION compute_losing_streak(
@@ -82,6 +86,7 @@ CREATE FUNCTION compute_losing_streak(
     OUT losses bigint, OUT losing_since timestamptz)
 LANGUAGE plpgsql
 STABLE
+PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -105,10 +110,14 @@ BEGIN
 END
 $$;
 
+COMMENT ON FUNCTION compute_losing_streak(uuid)
+    IS 'how many of the closed trades of a user lost in a row, up to the newest, and when the first of them was closed; a break-even ends the row, trades that a fill used up do not count; 0 and NULL for none; for fx.verify_positions and fx.rebuild_risk_state';
+
 CREATE FUNCTION verify_positions()
 RETURNS TABLE (user_id uuid, symbol text, item text, stored numeric, computed numeric)
 LANGUAGE plpgsql
 STABLE
+PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN

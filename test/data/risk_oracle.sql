@@ -616,7 +616,8 @@ BEGIN
         h.notional := CASE WHEN h.net = 0 THEN 0
                            ELSE convert(round(abs(h.net) * mark, 8), rate(quote_of(p.symbol), account_currency, now_is())) END;
         h.base_worth := CASE WHEN h.net = 0 THEN 0
-                             ELSE convert(abs(h.net), rate(base_of(p.symbol), account_currency, now_is())) * sign(h.net) END;
+                             ELSE sign(h.net) * coalesce(convert(abs(h.net), rate(base_of(p.symbol), account_currency, now_is())),
+                                                         h.notional) END;
         RETURN NEXT h;
     END LOOP;
 END $$;
@@ -1028,15 +1029,16 @@ BEGIN
     PERFORM finish(t.user_id);
 END $$;
 
--- A closing is refused by nothing but a halt, of the account or by a limit of all that it does.
-CREATE FUNCTION check_halt(who uuid) RETURNS void LANGUAGE plpgsql AS $$
+-- A closing is refused by nothing but a halt, of the account or by a limit that covers the trade.
+CREATE FUNCTION check_halt(who uuid, t trades) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     equity numeric := equity_of(who);
     held holding[] := ARRAY(SELECT h FROM holdings_of(who, NULL) AS h);
+    o asked := (t.symbol, t.type, t.quantity, t.price, now_is(), t.strategy_id, false, false);
 BEGIN
     IF (SELECT state FROM accounts WHERE user_id = who) = 'halted' OR EXISTS (
             SELECT FROM limits l
-             WHERE l.user_id = who AND l.is_active AND l.symbol IS NULL AND l.currency IS NULL AND l.strategy_id IS NULL
+             WHERE l.user_id = who AND l.is_active AND judges(l, o)
                AND (l.type = 'kill_switch' AND l.action IN ('block', 'halt')
                     OR l.action = 'halt' AND (is_latched(l) OR (measure(who, l, NULL, 'now', equity, held)).breached))) THEN
         RAISE EXCEPTION 'halted' USING ERRCODE = 'XF002';
@@ -1056,7 +1058,7 @@ DECLARE
 BEGIN
     SELECT * INTO t FROM trades WHERE id = trade;
     PERFORM roll(t.user_id);
-    PERFORM check_halt(t.user_id);
+    PERFORM check_halt(t.user_id, t);
     PERFORM leave(t.user_id, trade, coalesce(t.open_quantity, t.quantity), at);
     UPDATE closures SET profit = gain - coalesce(t.profit, 0) WHERE id = (SELECT max(id) FROM closures WHERE trade_id = trade);
     UPDATE trades SET closed_at = at, commission = fee, swap = carried WHERE id = trade;
@@ -1075,7 +1077,7 @@ BEGIN
     SELECT * INTO t FROM trades WHERE id = trade;
     PERFORM roll(t.user_id);
     IF t.status = 'executed' AND t.closed_at IS NULL THEN
-        PERFORM check_halt(t.user_id);
+        PERFORM check_halt(t.user_id, t);
     END IF;
     gain := close_trade(t.user_id, trade, at_price, at, fee, carried, units);
     PERFORM finish(t.user_id);
