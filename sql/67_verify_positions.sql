@@ -217,6 +217,13 @@ BEGIN
         is_new := FOUND;
         SELECT a.* INTO old FROM fx.accounts a WHERE a.user_id = owner_id FOR NO KEY UPDATE;
     END IF;
+    -- of trades that were removed
+    DELETE FROM fx.closures c
+     WHERE c.user_id = owner_id
+       AND (NOT EXISTS (SELECT FROM fx.trades t WHERE t.id = c.trade_id)
+            OR (c.closing_trade_id IS NOT NULL
+                AND NOT EXISTS (SELECT FROM fx.trades t WHERE t.id = c.closing_trade_id)));
+
     -- a setting without an offset is UTC
     moment := coalesce(nullif(current_setting('fxplatform.clock', true), '')::timestamptz,
                        clock_timestamp());
