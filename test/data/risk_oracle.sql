@@ -356,14 +356,18 @@ CREATE FUNCTION move_anchors(who uuid, net numeric, at timestamptz) RETURNS void
      WHERE user_id = who AND at < started_at
 $$;
 
--- To be called with the books as they were: periods that ended since
-CREATE FUNCTION roll(who uuid) RETURNS void LANGUAGE plpgsql AS $$
+-- To be called with the books as they were: latches and periods that ended since
+CREATE FUNCTION roll(who uuid, ends_latches boolean DEFAULT true) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     a accounts;
     p periods;
     starts timestamptz;
     balance_now numeric := balance_of(who);
 BEGIN
+    -- losses start again after the cooldown
+    UPDATE limits SET breached_at = NULL, breached_until = NULL, breach_value = NULL,
+           cleared_at = CASE WHEN type = 'max_consecutive_losses' THEN greatest(cleared_at, breached_until) ELSE cleared_at END
+     WHERE user_id = who AND is_active AND breached_until <= now_is() AND ends_latches;
     SELECT * INTO a FROM accounts WHERE user_id = who;
     IF now_is() < a.day_ends_at THEN
         RETURN;
@@ -892,15 +896,11 @@ DECLARE
     m measured;
     a accounts;
 BEGIN
-    UPDATE accounts SET high_water_mark = greatest(high_water_mark, equity) WHERE user_id = who;
+    IF latching THEN
+        UPDATE accounts SET high_water_mark = greatest(high_water_mark, equity) WHERE user_id = who;
+    END IF;
     SELECT * INTO a FROM accounts WHERE user_id = who;
     FOR l IN SELECT * FROM limits x WHERE x.user_id = who AND x.is_active ORDER BY x.id LOOP
-        IF l.breached_at IS NOT NULL AND l.breached_until <= now_is() THEN
-            -- losses start again after the cooldown
-            UPDATE limits SET breached_at = NULL, breached_until = NULL, breach_value = NULL,
-                   cleared_at = CASE WHEN l.type = 'max_consecutive_losses' THEN greatest(cleared_at, breached_until) ELSE cleared_at END
-             WHERE id = l.id RETURNING * INTO l;
-        END IF;
         m := measure(who, l, NULL, 'now', equity, held);
         IF latching AND latches(l) AND m.breached AND l.breached_at IS NULL THEN
             UPDATE limits
@@ -1031,7 +1031,7 @@ BEGIN
     SELECT * INTO t FROM trades WHERE id = which;
     PERFORM roll(t.user_id);
     -- what was closed of it takes its cost along now, newest last
-    rest := coalesce(t.open_quantity, t.quantity);
+    rest := CASE WHEN t.closed_at IS NULL THEN coalesce(t.open_quantity, t.quantity) ELSE 0 END;
     FOR c IN SELECT * FROM closures WHERE trade_id = which ORDER BY id DESC LOOP
         UPDATE closures SET cost = cost + round((rest + c.quantity) * at_price, 8) - round(rest * at_price, 8) WHERE id = c.id;
         rest := rest + c.quantity;
@@ -1199,12 +1199,13 @@ END $$;
 -- The day under way goes on to the next cut of the new clock.
 CREATE FUNCTION change_zone(who uuid, zone text, cut_at time) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM roll(who);
-    UPDATE accounts SET time_zone = zone, cutoff = cut_at, day_ends_at = period_end('day', now_is(), zone, cut_at)
-     WHERE user_id = who AND (time_zone, cutoff) IS DISTINCT FROM (zone, cut_at);
-    IF FOUND THEN
-        UPDATE periods SET started_at = period_start(kind, now_is(), zone, cut_at) WHERE user_id = who AND kind <> 'day';
+    IF EXISTS (SELECT FROM accounts WHERE user_id = who AND time_zone = zone AND cutoff = cut_at) THEN
+        RETURN;
     END IF;
+    PERFORM roll(who, false);
+    UPDATE accounts SET time_zone = zone, cutoff = cut_at, day_ends_at = period_end('day', now_is(), zone, cut_at)
+     WHERE user_id = who;
+    UPDATE periods SET started_at = period_start(kind, now_is(), zone, cut_at) WHERE user_id = who AND kind <> 'day';
 END $$;
 
 CREATE FUNCTION cancel(trade uuid) RETURNS void LANGUAGE sql AS $$
@@ -1234,7 +1235,7 @@ END $$;
 
 CREATE FUNCTION set_state(who uuid, new_state text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM roll(who);
+    PERFORM roll(who, false);
     UPDATE accounts SET state = new_state WHERE user_id = who;
 END $$;
 
@@ -1267,8 +1268,8 @@ DECLARE
     l limits;
     equity numeric;
 BEGIN
+    PERFORM roll((SELECT user_id FROM limits WHERE id = which));
     SELECT * INTO l FROM limits WHERE id = which;
-    PERFORM roll(l.user_id);
     equity := equity_of(l.user_id);
     IF NOT is_latched(l) AND NOT (latches(l) AND (measure(l.user_id, l, NULL, 'now', equity,
                                                           ARRAY(SELECT h FROM holdings_of(l.user_id, NULL) AS h))).breached) THEN
@@ -1403,9 +1404,11 @@ BEGIN
 
     RETURN QUERY
     SELECT 'limit ' || coalesce(s.row ->> 'type', e.row ->> 'type'), s.row, e.row
-      FROM (SELECT jsonb_build_object('id', l.id, 'type', l.type, 'current', l.current_value, 'breached_at', l.breached_at,
-                       'until', l.breached_until, 'value', l.breach_value, 'cleared', l.cleared_at) AS row
-              FROM fx.risk_limits l WHERE l.user_id = who AND l.is_active) AS s
+      FROM (SELECT jsonb_build_object('id', l.id, 'type', l.type, 'current', l.current_value, 'breached_at', x.breached_at,
+                       'until', x.breached_until, 'value', x.breach_value, 'cleared', x.cleared_at) AS row
+              FROM fx.risk_limits l
+              LEFT JOIN fx.risk_limit_state x ON x.user_id = l.user_id AND x.limit_id = l.id
+             WHERE l.user_id = who AND l.is_active) AS s
       FULL JOIN (SELECT jsonb_build_object('id', l.id, 'type', l.type, 'current', l.current_value, 'breached_at', l.breached_at,
                        'until', l.breached_until, 'value', l.breach_value, 'cleared', l.cleared_at) AS row
                    FROM limits l WHERE l.user_id = who AND l.is_active) AS e ON e.row -> 'id' = s.row -> 'id'
