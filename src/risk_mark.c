@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
@@ -109,6 +110,9 @@ fx_refresh_risk_limits(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				errmsg("function \"%s\" is for table \"%s\" only", TRIGGER_NAME, "fx.risk_limits"));
+
+	/* has the columns that it should have, or raises the error */
+	table_close(fx_limit_open(RowExclusiveLock), NoLock);
 
 	if (!has_new && !has_old)
 	{

@@ -184,4 +184,5 @@ SELECT pg_temp.try(format('SELECT fx.mark_account(%L)', :'a1'));
 ALTER TABLE risk_limit_state RENAME COLUMN times TO order_times;
 ALTER TABLE risk_limits RENAME COLUMN lock_at TO lock;
 SELECT pg_temp.try(format('SELECT fx.mark_account(%L)', :'a1'));
+SELECT pg_temp.try('DELETE FROM fx.risk_limits');
 ROLLBACK;
