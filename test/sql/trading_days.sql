@@ -162,3 +162,4 @@ SELECT * FROM fx.verify_positions();
 DELETE FROM fx.users;
 TRUNCATE fx.market_data;
 DROP FUNCTION trade, price, books, periods, id;
+TRUNCATE fx.audit_log, fx.candle_changes;
