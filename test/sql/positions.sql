@@ -117,3 +117,4 @@ SELECT * FROM verify_positions();
 RESET ROLE;
 DELETE FROM fx.users;
 TRUNCATE fx.audit_log;
+DROP TABLE good_positions;

@@ -213,3 +213,4 @@ SELECT pg_temp.at('2024-04-05 12:01:10+00', 1.1) \g /dev/null
 SELECT pg_temp.trade('buy', 1), pg_temp.trade('buy', 1);
 SELECT trim_scale(current_value) AS current, order_times FROM risk_limits l JOIN risk_limit_state s ON s.limit_id = l.id WHERE name = 'rate';
 ROLLBACK;
+DROP TABLE fx.market_data_2024_02, fx.market_data_2024_03, fx.market_data_2024_04;

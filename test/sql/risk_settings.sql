@@ -186,3 +186,4 @@ ALTER TABLE risk_limits RENAME COLUMN lock_at TO lock;
 SELECT pg_temp.try(format('SELECT fx.mark_account(%L)', :'a1'));
 SELECT pg_temp.try('DELETE FROM fx.risk_limits');
 ROLLBACK;
+DROP TABLE fx.market_data_2024_02, fx.market_data_2024_03;

@@ -144,3 +144,4 @@ SELECT pg_temp.try('SELECT pg_temp.buy()');
 SELECT * FROM pg_temp.limits();
 SELECT * FROM verify_positions();
 ROLLBACK;
+DROP TABLE fx.market_data_2024_02, fx.market_data_2024_03;

@@ -177,3 +177,4 @@ INSERT INTO risk_limits (user_id, name, type, limit_type, limit_value) VALUES (:
 SELECT t.trade, t.symbol, t.price, t.allowed, l ->> 'name' AS name, l -> 'current' AS current, l -> 'projected' AS projected, l -> 'bound' AS bound, l -> 'utilization' AS used, l ->> 'missing' AS missing
   FROM what_if(:'a1', '[{"symbol": "AUDUSD", "type": "buy", "quantity": 1, "price": 0.7}, {"symbol": "AUDUSD", "type": "buy", "quantity": 1}, {"symbol": "EURUSD", "type": "buy", "quantity": 1, "price": 1.2}]') AS t, jsonb_array_elements(t.limits) AS l ORDER BY t.trade, name;
 ROLLBACK;
+DROP TABLE fx.market_data_2024_02, fx.market_data_2024_03;
