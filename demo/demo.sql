@@ -133,12 +133,31 @@ SELECT symbol, trade_count, total_profit, round(avg_profit, 4) AS avg_profit,
        round(net_profit_factor::numeric, 4) AS net_profit_factor
   FROM trade_performance('00000000-0000-4000-8000-000000000001');
 
-\echo '==> two limits, and an order that one of them refuses'
+\echo '==> limits, and what an order would do to each of them'
 INSERT INTO risk_limits (user_id, name, type, limit_type, limit_value)
-VALUES ('00000000-0000-4000-8000-000000000001', 'No order above half a lot', 'max_order_size', 'absolute', 50000),
+VALUES ('00000000-0000-4000-8000-000000000001', 'No order above a lot', 'max_order_size', 'absolute', 100000),
+       ('00000000-0000-4000-8000-000000000001', 'No position above a lot', 'max_position', 'absolute', 100000),
        ('00000000-0000-4000-8000-000000000001', 'Stop at 5 % a day', 'daily_loss', 'percentage', 5);
 SELECT type, limit_value, projected_value, round(utilization_percentage, 1) AS percent, allowed, reason
   FROM check_risk('00000000-0000-4000-8000-000000000001', 'EURUSD', 'buy', 80000, 1.1);
+
+\echo '==> it is executed, and the same again is refused'
+INSERT INTO trades (user_id, symbol, type, order_type, quantity, price, status, executed_at)
+VALUES ('00000000-0000-4000-8000-000000000001', 'EURUSD', 'buy', 'market', 80000, 1.1, 'executed', now());
+SELECT status, reason_code, jsonb_pretty(detail -> 'limits' -> 0) AS refused_by
+  FROM try_trade('00000000-0000-4000-8000-000000000001', 'EURUSD', 'buy', 80000, 1.1);
+SELECT type, trim_scale(limit_value) AS "limit", trim_scale(current_value) AS current,
+       round(utilization_percentage, 1) AS percent, status
+  FROM risk_utilization('00000000-0000-4000-8000-000000000001');
+
+\echo '==> sold at a profit, more than was held: the position turns'
+INSERT INTO trades (user_id, symbol, type, order_type, quantity, price, status, executed_at)
+VALUES ('00000000-0000-4000-8000-000000000001', 'EURUSD', 'sell', 'market', 90000, 1.104, 'executed', now());
+SELECT symbol, trim_scale(long_quantity) AS long, trim_scale(short_quantity) AS short,
+       average_price, realized_pnl
+  FROM positions WHERE long_quantity + short_quantity > 0;
+SELECT balance, day_balance, open_trades, (SELECT count(*) FROM verify_positions()) AS differences
+  FROM accounts;
 
 \echo '==> who did what'
 SELECT resource_type, action, count(*) FROM audit_log GROUP BY 1, 2 ORDER BY 1, 2;

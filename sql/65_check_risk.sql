@@ -13,103 +13,35 @@ CREATE TYPE risk_check AS (
 );
 
 COMMENT ON TYPE risk_check
-    IS 'what an order would do to one limit: the measure before and after it in its own units, percent of the bound used after it, whether the limit allows it, and why not';
+    IS 'what an order would do to one limit: the measure before and after it, in percent where the limit is and else in its own units, percent of the bound used after it, whether the limit allows it, and why not';
 
--- Measures that come from the trades alone.  A limit of another type, or a
--- bound that is not known, refuses: nothing passes because it was not looked
--- at.  An order that brings the measure down, or leaves it, passes even when
--- the limit is breached.
 CREATE FUNCTION check_risk(user_id uuid, symbol text, type text, quantity numeric, price numeric)
 RETURNS SETOF risk_check
-LANGUAGE plpgsql
+LANGUAGE C
 STABLE
 PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-    units numeric := CASE check_risk.type WHEN 'buy' THEN quantity WHEN 'sell' THEN -quantity END;
-BEGIN
-    IF check_risk.symbol IS NULL OR check_risk.type IS NULL OR check_risk.quantity IS NULL THEN
-        RAISE EXCEPTION 'argument "%" must not be null',
-                CASE WHEN check_risk.symbol IS NULL THEN 'symbol'
-                     WHEN check_risk.type IS NULL THEN 'type' ELSE 'quantity' END
-            USING ERRCODE = 'null_value_not_allowed';
-    END IF;
-    IF units IS NULL THEN
-        RAISE EXCEPTION 'argument "type" must be "buy" or "sell"'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    IF NOT (quantity > 0 AND quantity < 'Infinity') THEN
-        RAISE EXCEPTION 'argument "quantity" must be a finite number greater than zero'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    IF price IS NOT NULL AND NOT (price > 0 AND price < 'Infinity') THEN
-        RAISE EXCEPTION 'argument "price" must be a finite number greater than zero'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-
-    RETURN QUERY
-    WITH mine AS (
-        SELECT t.*
-          FROM fx.trades t
-         WHERE t.user_id = check_risk.user_id AND t.status = 'executed' AND NOT t.is_backtest
-    ), book AS (
-        SELECT coalesce(sum(CASE m.type WHEN 'buy' THEN m.quantity ELSE -m.quantity END)
-                            FILTER (WHERE m.closed_at IS NULL AND m.symbol = check_risk.symbol), 0) AS position,
-               count(*) FILTER (WHERE m.closed_at IS NULL) AS open_trades,
-               count(*) FILTER (WHERE fx.fx_day(m.executed_at) = fx.fx_day(now())) AS daily_trades,
-               greatest(0, -coalesce(sum(m.profit - coalesce(m.commission, 0) + coalesce(m.swap, 0))
-                            FILTER (WHERE fx.fx_day(m.closed_at) = fx.fx_day(now())), 0)) AS daily_loss
-          FROM mine m
-    ), measured AS (
-        SELECT rl.id, rl.type::text AS limit_kind, rl.limit_value, v.before, v.after,
-               fx.risk_bound(rl.type, rl.limit_type, rl.limit_value,
-                             fx.account_initial_balance(u.preferences)) AS bound
-          FROM fx.risk_limits rl
-          JOIN fx.users u ON u.id = rl.user_id
-         CROSS JOIN book b
-         CROSS JOIN LATERAL (
-               SELECT CASE rl.type
-                          WHEN 'max_order_size' THEN 0
-                          WHEN 'max_position' THEN abs(b.position)
-                          WHEN 'max_open_trades' THEN b.open_trades
-                          WHEN 'max_daily_trades' THEN b.daily_trades
-                          WHEN 'daily_loss' THEN b.daily_loss
-                      END AS before,
-                      CASE rl.type
-                          WHEN 'max_order_size' THEN check_risk.quantity
-                          WHEN 'max_position' THEN abs(b.position + units)
-                          WHEN 'max_open_trades' THEN b.open_trades + 1
-                          WHEN 'max_daily_trades' THEN b.daily_trades + 1
-                          WHEN 'daily_loss' THEN b.daily_loss
-                      END AS after) v
-         WHERE rl.user_id = check_risk.user_id AND rl.is_active
-    ), judged AS (
-        SELECT m.*,
-               CASE
-                   WHEN m.bound = 0 AND m.after <= 0 THEN 0
-                   WHEN m.bound = 0 THEN m.after * 'Infinity'
-                   ELSE m.after / m.bound * 100
-               END AS utilization,
-               CASE
-                   WHEN m.after IS NULL THEN format('limits of type "%s" cannot be measured', m.limit_kind)
-                   WHEN m.bound IS NULL THEN 'the initial balance of the account is not known'
-                   WHEN m.limit_kind = 'daily_loss' AND m.after >= m.bound
-                        THEN format('the loss of the day, %s, has reached the limit of %s',
-                                    trim_scale(m.after), trim_scale(m.bound))
-                   WHEN m.limit_kind <> 'daily_loss' AND m.after > m.bound AND m.after > m.before
-                        THEN format('%s would go from %s to %s, above the limit of %s', m.limit_kind,
-                                    trim_scale(m.before), trim_scale(m.after), trim_scale(m.bound))
-               END AS refusal
-          FROM measured m
-    )
-    SELECT j.id, j.limit_kind, j.limit_value, j.before, j.after, j.utilization,
-           j.refusal IS NULL, j.refusal
-      FROM judged j
-     ORDER BY j.utilization DESC NULLS FIRST, j.limit_kind, j.id;
-END
-$$;
+ROWS 10
+AS 'MODULE_PATHNAME', 'fx_check_risk';
 
 COMMENT ON FUNCTION check_risk(uuid, text, text, numeric, numeric)
-    IS 'what an order (type buy or sell, quantity in units of the base currency, price may be NULL) would do to each active limit of the user, one row a limit, most used first; changes nothing. Measured from executed trades that are not of backtests: max_order_size and max_position (units), max_open_trades, max_daily_trades, daily_loss (realized, of the FX day); a limit of another type or with an unknown bound refuses and says so. Errors: 22004 NULL symbol, type or quantity, 22023 bad type, quantity or price';
+    IS 'what an order (type buy or sell, quantity in units of the base currency; without a price it is taken to be executed at the market) would do to each active limit of the user that applies to it, at this moment and by the latest prices, one row a limit, what is not known first, then the most used; one more row of type trading_state, without limit_id, when the account itself is halted or may only reduce positions; changes nothing; the judgement is that of a trade inserted as executed without a strategy; no rows for a NULL user and for an account that the caller cannot see; errors: 22004 NULL symbol, type or quantity, 22023 bad type, quantity or price, 22003 quantity or price out of range, 42501 without the right to read fx.accounts and fx.risk_limits';
+
+CREATE FUNCTION what_if(user_id uuid, trades jsonb)
+RETURNS TABLE (
+    trade integer,
+    symbol text,
+    type text,
+    quantity numeric,
+    price numeric,
+    allowed boolean,
+    state text,
+    limits jsonb
+)
+LANGUAGE C
+STABLE STRICT
+PARALLEL SAFE
+ROWS 10
+AS 'MODULE_PATHNAME', 'fx_what_if';
+
+COMMENT ON FUNCTION what_if(uuid, jsonb)
+    IS 'what the limits of a user would say to orders given one after the other: trades is an array of at most 10000 objects with symbol, type (buy or sell), quantity (units) and, if it has one, price, as numbers or strings; one row each in their order, trade being the index from 0; each is judged as by fx.check_risk with those before it that were allowed executed; limits are those that refuse it or are breached, as in the detail of error XF001, state is the trading state that it met; changes nothing; no rows for NULL and for an account that the caller cannot see; errors: 22023, 22004, 22P02 or 22003 naming the index and the key, 54000 too many, 42501 without the right to read fx.accounts and fx.risk_limits';

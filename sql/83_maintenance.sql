@@ -317,6 +317,39 @@ REVOKE ALL ON FUNCTION run_expire_batch(text, text, text, timestamptz, jsonb, bo
 COMMENT ON FUNCTION run_expire_batch(text, text, text, timestamptz, jsonb, boolean)
     IS 'fx.expire_batch for fx.maintain: returns the place of the next batch, with what was deleted so far, or NULL when the item is done or has failed, which it records';
 
+CREATE FUNCTION run_mark_batch(by_worker boolean, place jsonb)
+RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    started_at CONSTANT timestamptz := coalesce((place ->> 'started_at')::timestamptz, clock_timestamp());
+    total bigint := coalesce((place ->> 'total')::bigint, 0);
+    batch record;
+BEGIN
+    BEGIN
+        SELECT b.marked, b.last INTO batch
+          FROM fx.mark_account_batch((place ->> 'last')::uuid, 100) b;
+    EXCEPTION WHEN OTHERS THEN
+        PERFORM fx.record_maintenance('accounts', started_at, 'failed',
+            concat_ws(': ', SQLSTATE, SQLERRM), total, by_worker);
+        RETURN NULL;
+    END;
+
+    total := total + batch.marked;
+    IF batch.last IS NULL THEN
+        PERFORM fx.record_maintenance('accounts', started_at, 'ok', NULL, total, by_worker);
+        RETURN NULL;
+    END IF;
+    RETURN jsonb_build_object('started_at', started_at, 'total', total, 'last', batch.last);
+END
+$$;
+
+REVOKE ALL ON FUNCTION run_mark_batch(boolean, jsonb) FROM PUBLIC;
+
+COMMENT ON FUNCTION run_mark_batch(boolean, jsonb)
+    IS 'fx.mark_account_batch for fx.maintain: returns the place of the next batch, with what was marked so far, or NULL when all are done or one has failed, which it records';
+
 -- A procedure that commits cannot have a search_path of its own.  It sets one
 -- for each transaction, before it names a function, a type or an operator that
 -- is not qualified; at the commit the caller's is back, whatever happens.  The
@@ -361,6 +394,18 @@ BEGIN
         END LOOP;
     END LOOP;
 
+    -- limits follow the prices; few accounts at a time, as trades wait for theirs
+    place := '{}';
+    LOOP
+        place := fx.run_mark_batch(by_worker, place);
+        COMMIT;
+        PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+        IF NOT fx.begin_maintenance(by_worker) THEN
+            RETURN;
+        END IF;
+        EXIT WHEN place IS NULL;
+    END LOOP;
+
     FOR item IN SELECT * FROM fx.start_retention(by_worker) LOOP
         place := '{}';
         LOOP
@@ -387,4 +432,4 @@ $$;
 REVOKE ALL ON PROCEDURE maintain(boolean) FROM PUBLIC;
 
 COMMENT ON PROCEDURE maintain(boolean)
-    IS 'all of maintenance, for the owner: finishes interrupted detaches, makes the partitions of this month and the next three, refreshes roll-ups, applies retention, and records each step in fx.maintenance_runs; a step that fails does not stop the others. It commits in between and cannot run in a transaction block. When another session is at it, it says so and returns. by_worker leaves partitions to drop marked for the background worker';
+    IS 'all of maintenance, for the owner: finishes interrupted detaches, makes the partitions of this month and the next three, refreshes roll-ups, marks accounts at the latest prices, applies retention, and records each step in fx.maintenance_runs; a step that fails does not stop the others. It commits in between and cannot run in a transaction block. When another session is at it, it says so and returns. by_worker leaves partitions to drop marked for the background worker';

@@ -36,6 +36,7 @@
 #include "compat.h"
 #include "fx_day.h"
 #include "fxplatform.h"
+#include "prices.h"
 
 #define TRIGGER_NAME		"note_candle_change"
 
@@ -136,6 +137,7 @@ fx_note_candle_change(PG_FUNCTION_ARGS)
 	if (unlikely(columns.relid != RelationGetRelid(trigdata->tg_relation)))
 		find_columns(trigdata->tg_relation);
 
+	fx_prices_changed();
 	note_row(trigdata, trigdata->tg_trigslot);
 	if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
 		note_row(trigdata, trigdata->tg_newslot);

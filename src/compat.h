@@ -53,6 +53,35 @@
 	_bt_search(index, key, buffer, access, snapshot)
 #endif
 
+/* 18 can leave out a primary key that is deferrable */
+#if PG_VERSION_NUM >= 180000
+#define fx_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel, false)
+#else
+#define fx_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel)
+#endif
+
+/* 16 says whether all indexes want the new row, or only those that summarize */
+#if PG_VERSION_NUM >= 160000
+#define FxUpdateIndexes TU_UpdateIndexes
+#define fx_any_index_wants(update) ((update) != TU_None)
+#define fx_every_index_wants(update) ((update) == TU_All)
+#define fx_insert_index_entries(rri, slot, estate, update) \
+	ExecInsertIndexTuples(rri, slot, estate, true, false, NULL, NIL, (update) == TU_Summarizing)
+#else
+#define FxUpdateIndexes bool
+#define fx_any_index_wants(update) (update)
+#define fx_every_index_wants(update) (update)
+#define fx_insert_index_entries(rri, slot, estate, update) \
+	ExecInsertIndexTuples(rri, slot, estate, true, false, NULL, NIL)
+#endif
+
+/* 16 has one function for the owners of all kinds of objects */
+#if PG_VERSION_NUM >= 160000
+#define fx_owns_table(table, role) object_ownercheck(RelationRelationId, table, role)
+#else
+#define fx_owns_table(table, role) pg_class_ownercheck(table, role)
+#endif
+
 /* 18 took the argument run_once from PortalRun() */
 #if PG_VERSION_NUM >= 180000
 #define fx_portal_run(portal, count, top_level, dest, alt_dest, qc) \
@@ -60,6 +89,13 @@
 #else
 #define fx_portal_run(portal, count, top_level, dest, alt_dest, qc) \
 	PortalRun(portal, count, top_level, true, dest, alt_dest, qc)
+#endif
+
+/* 16 keeps what belongs to settings in a memory context */
+#if PG_VERSION_NUM >= 160000
+#define fx_guc_malloc(size) guc_malloc(LOG, size)
+#else
+#define fx_guc_malloc(size) malloc(size)
 #endif
 
 #endif							/* FX_COMPAT_H */

@@ -15,6 +15,7 @@
 
 #include "compat.h"
 #include "fxplatform.h"
+#include "prices.h"
 #include "worker.h"
 
 FX_MODULE_MAGIC;
@@ -52,6 +53,7 @@ _PG_init(void)
 							GUC_UNIT_S,
 							NULL, NULL, NULL);
 
+	fx_define_price_settings();
 	fx_define_worker_settings();
 
 	MarkGUCPrefixReserved("fxplatform");

@@ -22,6 +22,7 @@
 #define ERRCODE_FX_RISK_LIMIT_EXCEEDED	MAKE_SQLSTATE('X', 'F', '0', '0', '1')
 #define ERRCODE_FX_TRADING_HALTED		MAKE_SQLSTATE('X', 'F', '0', '0', '2')
 #define ERRCODE_FX_ILLEGAL_TRANSITION	MAKE_SQLSTATE('X', 'F', '0', '0', '3')
+#define ERRCODE_FX_RATE_UNKNOWN			MAKE_SQLSTATE('X', 'F', '0', '0', '4')
 
 /* Settings, defined in fxplatform.c */
 extern int	fx_max_rate_age;	/* in seconds of open market time */

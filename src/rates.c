@@ -88,7 +88,6 @@ static void read_named_pairs(RateSearch *search);
 static bool find_leg(RateSearch *search, const char *from, const char *to, FxRateLeg *leg);
 static bool find_pair(RateSearch *search, const char *base, const char *quote, FxRateLeg *leg);
 static bool find_price(RateSearch *search, const char *symbol, FxRateLeg *leg);
-static void get_fraction(const FxRate *rate, int128 *num, int128 *den);
 static Datum multiply_exactly(const FxRate *rate, Datum amount);
 
 /*
@@ -128,7 +127,7 @@ fx_convert(PG_FUNCTION_ARGS)
 	if (!get_rate(fcinfo, 1, &rate))
 		PG_RETURN_NULL();
 
-	get_fraction(&rate, &num, &den);
+	fx_rate_fraction(&rate, &num, &den);
 	if (status == FX_FIXED_OK &&
 		DatumGetInt32(DirectFunctionCall1(numeric_scale, PG_GETARG_DATUM(0))) <= FX_FIXED_SCALE &&
 		!__builtin_mul_overflow(fixed, num, &product))
@@ -221,6 +220,24 @@ fx_currency_rate(const char *from, const char *to, TimestampTz as_of, FxRate *ra
 }
 
 /*
+ * Find the price of a symbol, as its candles are stored, by what was known at
+ * a time, which must be finite.  False when there is no fresh one.
+ */
+bool
+fx_symbol_price(const char *symbol, TimestampTz as_of, FxRateLeg *leg)
+{
+	RateSearch	search;
+	bool		found;
+
+	fx_check_market_time(as_of, "as_of");
+	begin_search(&search, as_of);
+	leg->inverse = false;
+	found = find_price(&search, symbol, leg);
+	fx_lookup_end(search.lookup);
+	return found;
+}
+
+/*
  * Convert an amount at scale 8, rounding half away from zero.
  */
 int128
@@ -230,7 +247,7 @@ fx_rate_apply(const FxRate *rate, int128 amount)
 	int128		den;
 	int128		product;
 
-	get_fraction(rate, &num, &den);
+	fx_rate_fraction(rate, &num, &den);
 	if (unlikely(__builtin_mul_overflow(amount, num, &product)))
 		return fx_fixed_get_argument(multiply_exactly(rate, fx_fixed_get_numeric(amount)),
 									 "amount");
@@ -433,8 +450,8 @@ find_price(RateSearch *search, const char *symbol, FxRateLeg *leg)
 /*
  * The rate as a fraction.  Two prices of 64 bits fit.
  */
-static void
-get_fraction(const FxRate *rate, int128 *num, int128 *den)
+void
+fx_rate_fraction(const FxRate *rate, int128 *num, int128 *den)
 {
 	*num = 1;
 	*den = 1;
@@ -462,7 +479,7 @@ multiply_exactly(const FxRate *rate, Datum amount)
 	Datum		units;
 	Datum		result;
 
-	get_fraction(rate, &num, &den);
+	fx_rate_fraction(rate, &num, &den);
 	/* both are a 10^8th of what they should be */
 	num_numeric = fx_fixed_get_numeric(num);
 	den_numeric = fx_fixed_get_numeric(den);

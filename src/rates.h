@@ -44,6 +44,8 @@ typedef struct FxRate
 } FxRate;
 
 extern bool fx_currency_rate(const char *from, const char *to, TimestampTz as_of, FxRate *rate);
+extern bool fx_symbol_price(const char *symbol, TimestampTz as_of, FxRateLeg *leg);
+extern void fx_rate_fraction(const FxRate *rate, int128 *num, int128 *den);
 extern int128 fx_rate_apply(const FxRate *rate, int128 amount);
 extern Datum fx_rate_get_numeric(const FxRate *rate);
 

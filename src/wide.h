@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * wide.h
- *	  Unsigned integers of more than 128 bits, for exact sums of squares
+ *	  Unsigned integers of more than 128 bits, for exact sums of squares and
+ *	  products that are divided again
  *
  * The square of an amount at scale 8 takes up to 120 bits where the amount
  * fits DECIMAL(18,8), so that 170 maximal ones overflow 128 bits.  256 bits
@@ -112,5 +113,67 @@ fx_wide_compare(const FxWide *a, const FxWide *b)
 	}
 	return 0;
 }
+
+/*
+ * The product of two magnitudes.
+ */
+static inline void
+fx_wide_multiply(uint128 a, uint128 b, FxWide *product)
+{
+	uint64		words[FX_WIDE_WORDS] = {0};
+	uint64		x[2] = {(uint64) a, (uint64) (a >> 64)};
+	uint64		y[2] = {(uint64) b, (uint64) (b >> 64)};
+
+	for (int i = 0; i < 2; i++)
+	{
+		uint64		carry = 0;
+
+		for (int j = 0; j < 2; j++)
+		{
+			uint128		total = (uint128) x[i] * y[j] + words[i + j] + carry;
+
+			words[i + j] = (uint64) total;
+			carry = (uint64) (total >> 64);
+		}
+		words[i + 2] = carry;
+	}
+	memcpy(product->word, words, sizeof(words));
+}
+
+/*
+ * Divide by a number below 2^127 in place, and return the rest.  A bit at a
+ * time: for the rare product that 128 bits do not hold.
+ */
+static inline uint128
+fx_wide_divide(FxWide *number, uint128 divisor)
+{
+	uint128		rest = 0;
+
+	for (int i = FX_WIDE_WORDS - 1; i >= 0; i--)
+	{
+		uint64		quotient = 0;
+
+		for (int bit = 63; bit >= 0; bit--)
+		{
+			rest = rest << 1 | (number->word[i] >> bit & 1);
+			quotient <<= 1;
+			if (rest >= divisor)
+			{
+				rest -= divisor;
+				quotient |= 1;
+			}
+		}
+		number->word[i] = quotient;
+	}
+	return rest;
+}
+
+/*
+ * a * b / divisor, exactly and rounded half away from zero once; false when
+ * that does not fit.
+ */
+extern bool fx_wide_mul_div(int128 a, int128 b, int128 divisor, int128 *result);
+extern bool fx_wide_mul_div_scaled(int128 a, int128 b, int128 divisor, uint32 scale,
+								   int128 *result);
 
 #endif							/* FX_WIDE_H */

@@ -5,6 +5,8 @@ BEGIN;
 SET LOCAL search_path = fx, public;
 SET LOCAL timezone = 'Asia/Tokyo';
 INSERT INTO users (id, email, username, password_hash) SELECT ('00000000-0000-4000-8000-0000000000a' || n)::uuid, n || '@example.com', n, 'x' FROM generate_series(1, 2) AS n;
+-- what is reported is what the application wrote: no trade closes another
+UPDATE accounts SET position_method = 'hedging';
 INSERT INTO strategies (id, user_id, name, type) SELECT ('00000000-0000-4000-8000-0000000000b' || n)::uuid, '00000000-0000-4000-8000-0000000000a1', 's' || n, 'manual' FROM generate_series(1, 2) AS n;
 INSERT INTO trades (user_id, strategy_id, symbol, type, order_type, quantity, price, profit, commission, swap, status, executed_at, reason_code)
 SELECT ('00000000-0000-4000-8000-0000000000a' || 1 + (n % 10 = 0)::integer)::uuid,

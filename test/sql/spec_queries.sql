@@ -16,8 +16,8 @@ INSERT INTO trades (user_id, symbol, type, order_type, quantity, price, profit, 
 SELECT '00000000-0000-4000-8000-0000000000a1', (ARRAY['EURUSD', 'GBPUSD', 'USDJPY'])[1 + n % 3], 'buy', 'market', 1, 1,
        (n * 37 % 101 - 45) * 1.25 + n % 3, 0.4, -0.01 * (n % 4), CASE n % 10 WHEN 0 THEN 'pending' ELSE 'executed' END,
        timestamptz '2024-01-01 00:00+00' + n * interval '1 hour' FROM generate_series(1, 60) AS n;
-INSERT INTO risk_limits (user_id, name, type, limit_type, limit_value, current_value, is_active)
-SELECT '00000000-0000-4000-8000-0000000000a1', 'l' || n, 'type' || n, 'absolute', 100 * n, 75 * n * n, n <> 4 FROM generate_series(1, 4) AS n;
+INSERT INTO risk_limits (user_id, name, type, limit_type, limit_value, is_active)
+SELECT '00000000-0000-4000-8000-0000000000a1', 'l' || n, (ARRAY['max_open_trades', 'max_position', 'max_order_size', 'kill_switch'])[n], 'absolute', 100 * n, n <> 4 FROM generate_series(1, 4) AS n;
 
 PREPARE user_strategies (uuid) AS
 SELECT s.*,

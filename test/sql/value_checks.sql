@@ -8,7 +8,7 @@ INSERT INTO users (id, email, username, password_hash) VALUES ('00000000-0000-40
 INSERT INTO strategies (id, user_id, name, type) VALUES ('00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-0000000000a1', 's', 'manual');
 INSERT INTO backtests (id, strategy_id, user_id, name) VALUES ('00000000-0000-4000-8000-0000000000c1', '00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-0000000000a1', 'b');
 INSERT INTO trades (id, user_id, symbol, type, order_type, quantity, price) VALUES ('00000000-0000-4000-8000-0000000000d1', '00000000-0000-4000-8000-0000000000a1', 'EURUSD', 'buy', 'market', 1, 1);
-INSERT INTO risk_limits (id, user_id, name, type, limit_type, limit_value) VALUES ('00000000-0000-4000-8000-0000000000e1', '00000000-0000-4000-8000-0000000000a1', 'l', 'daily_loss', 'absolute', 1);
+INSERT INTO risk_limits (id, user_id, name, type, limit_type, limit_value) VALUES ('00000000-0000-4000-8000-0000000000e1', '00000000-0000-4000-8000-0000000000a1', 'l', 'max_open_trades', 'absolute', 1);
 SELECT create_market_data_partitions('2024-01-01', '2024-08-01') AS partitions;
 
 -- the constraint that refuses an assignment to the row of a table, or 'accepted'

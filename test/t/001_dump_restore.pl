@@ -66,7 +66,7 @@ foreach my $how (sort keys %restores)
 	my $as_app = $node->connstr($copy) . ' user=app_login';
 	is($node->safe_psql($copy, q{
 		INSERT INTO fx.trades (user_id, symbol, type, order_type, quantity, price)
-		VALUES ('00000000-0000-4000-8000-0000000000a1', 'GBPUSD', 'sell', 'market', 1, 1.2);
+		VALUES ('00000000-0000-4000-8000-0000000000a3', 'GBPUSD', 'sell', 'market', 1, 1.2);
 		SELECT count(*) FROM fx.trades}, connstr => $as_app), '41', "$how: the application writes and reads");
 	is($node->safe_psql($copy, q{SELECT count(*) FROM fx.audit_log WHERE new_values ->> 'symbol' = 'GBPUSD'}),
 		'1', "$how: and is audited");
@@ -86,8 +86,8 @@ PostgreSQL::Test::Utils::append_to_file("$tempdir/old.sql", dump_of($node, 'old'
 $node->safe_psql('postgres', 'CREATE DATABASE caught_up');
 $node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', 'caught_up', '-f', "$tempdir/old.sql" ], 'restore an older state');
 is($node->safe_psql('caught_up', q{SELECT state, count(*) FROM fx.migration_status GROUP BY 1 ORDER BY 1}),
-	"applied|1\npending|12", 'the copy is in that state');
-is($node->safe_psql('caught_up', 'SELECT count(*) FROM fx.migrate()'), '12', 'and catches up');
+	"applied|1\npending|13", 'the copy is in that state');
+is($node->safe_psql('caught_up', 'SELECT count(*) FROM fx.migrate()'), '13', 'and catches up');
 is($node->safe_psql('caught_up', 'SELECT count(*), sum(profit) FROM fx.trades'), $rows, 'with its rows');
 is($node->safe_psql('caught_up', 'SELECT count(*) FROM fx.trades WHERE is_backtest'), '10', 'trades of backtests are marked');
 # whatever partitions there are

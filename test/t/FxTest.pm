@@ -56,6 +56,14 @@ INSERT INTO retention_policies ("table", timeframe, keep) VALUES ('market_data',
 INSERT INTO candle_horizons VALUES ('1m', '2020-01-01 00:00+00');
 INSERT INTO maintenance_runs (step, started_at, outcome) VALUES ('rollups', now(), 'ok');
 END
+	return if $node->safe_psql($db, q{SELECT to_regclass('fx.accounts') IS NULL}) eq 't';
+
+	$node->safe_psql($db, <<"END");
+SET search_path = fx, public;
+SELECT deposit('${user}1', 5000, 'wire'), withdraw('${user}1', 100);
+SELECT close_trade(id, 1.2, '2024-01-03 00:00+00') FROM trades WHERE user_id = '${user}1' AND NOT is_backtest ORDER BY executed_at LIMIT 1;
+INSERT INTO risk_events (user_id, event, reason) VALUES ('${user}1', 'state', 'for a test');
+END
 	return;
 }
 
