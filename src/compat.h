@@ -32,6 +32,13 @@
 #include "varatt.h"
 #endif
 
+/* 16 allocates what settings keep in a memory context of their own */
+#if PG_VERSION_NUM >= 160000
+#define fx_guc_malloc(size) guc_malloc(LOG, size)
+#else
+#define fx_guc_malloc(size) malloc(size)
+#endif
+
 /* 18 lets a scan count what it reads */
 #if PG_VERSION_NUM < 180000
 #define fx_index_beginscan(heap, index, snapshot, nkeys, norderbys) \
@@ -60,6 +67,29 @@
 #else
 #define fx_portal_run(portal, count, top_level, dest, alt_dest, qc) \
 	PortalRun(portal, count, top_level, true, dest, alt_dest, qc)
+#endif
+
+/* 18 can leave out a deferrable primary key */
+#if PG_VERSION_NUM >= 180000
+#define fx_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel, true)
+#else
+#define fx_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel)
+#endif
+
+/* 16 can leave out all but summarizing indexes */
+#if PG_VERSION_NUM >= 160000
+#define fx_exec_insert_index_tuples(relinfo, slot, estate) \
+	ExecInsertIndexTuples(relinfo, slot, estate, false, false, NULL, NIL, false)
+#else
+#define fx_exec_insert_index_tuples(relinfo, slot, estate) \
+	ExecInsertIndexTuples(relinfo, slot, estate, false, false, NULL, NIL)
+#endif
+
+/* 18 has generated columns that are not stored, and null in a row */
+#if PG_VERSION_NUM >= 180000
+#define fx_is_virtual(att) ((att)->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
+#else
+#define fx_is_virtual(att) false
 #endif
 
 #endif							/* FX_COMPAT_H */
