@@ -15,6 +15,7 @@
 
 #include "compat.h"
 #include "fxplatform.h"
+#include "identity.h"
 #include "worker.h"
 
 FX_MODULE_MAGIC;
@@ -53,6 +54,10 @@ _PG_init(void)
 							NULL, NULL, NULL);
 
 	fx_define_worker_settings();
+	fx_define_identity_settings();
+	fx_define_failure_settings();
+	fx_define_password_settings();
+	fx_define_secret_settings();
 
 	MarkGUCPrefixReserved("fxplatform");
 }
