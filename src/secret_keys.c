@@ -31,6 +31,9 @@
 /* A larger file is not a file of keys */
 #define KEY_FILE_MAX		65536
 
+/* 32 bytes in base64 */
+#define KEY_ENCODED_LEN		44
+
 char	   *fx_key_file = NULL;
 
 static int	read_file(char *buffer);
@@ -171,7 +174,7 @@ parse_line(const char *line, int len, FxKey *key)
 	}
 
 	encoded_len = len - (colon + 1 - line);
-	if (version == 0 || encoded_len != pg_b64_enc_len(FX_KEY_BYTES) ||
+	if (version == 0 || encoded_len != KEY_ENCODED_LEN ||
 		pg_b64_decode(colon + 1, encoded_len, bytes, sizeof(bytes)) != FX_KEY_BYTES)
 		return problem;
 
