@@ -90,14 +90,14 @@ BEGIN
             USING ERRCODE = 'null_value_not_allowed';
     END IF;
     IF (SELECT c.relkind FROM pg_class c WHERE c.oid = relation) <> 'r' THEN
-        RAISE EXCEPTION '"%" is not an ordinary table', relation
+        RAISE EXCEPTION '% is not an ordinary table', relation
             USING ERRCODE = 'wrong_object_type',
                   HINT = 'Register each partition of a partitioned table.';
     END IF;
     IF NOT EXISTS (SELECT FROM pg_attribute a
                     WHERE a.attrelid = relation AND a.attname = column_name AND NOT a.attisdropped
                       AND a.atttypid IN ('text'::regtype, 'varchar'::regtype)) THEN
-        RAISE EXCEPTION 'table "%" has no column "%" of type %', relation, column_name, 'text'
+        RAISE EXCEPTION 'table % has no column "%" of type %', relation, column_name, 'text'
             USING ERRCODE = 'undefined_column';
     END IF;
     -- a single column that cannot have the same value twice
@@ -109,7 +109,7 @@ BEGIN
        AND i.indexprs IS NULL AND i.indpred IS NULL
        AND CASE WHEN key_column IS NULL THEN i.indisprimary ELSE a.attname = key_column END;
     IF keys IS NULL THEN
-        RAISE EXCEPTION 'table "%" has no unique column to tell its rows by', relation
+        RAISE EXCEPTION 'table % has no unique column to tell its rows by', relation
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
@@ -153,7 +153,7 @@ BEGIN
         EXCEPTION WHEN data_exception THEN
             RAISE EXCEPTION 'value of column "%" cannot be authenticated', column_name
                 USING ERRCODE = 'data_exception',
-                      DETAIL = format('Table "%s", row "%s".', relation, item.key);
+                      DETAIL = format('Table %s, row "%s".', relation, item.key);
         END;
         EXECUTE format('UPDATE ONLY %s t SET %I = $1 WHERE t.ctid = $2', relation, column_name)
             USING fx.encrypt_value(plaintext, format('%s:%s', context, item.key)), item.place;
