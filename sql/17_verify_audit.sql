@@ -67,17 +67,19 @@ BEGIN
             CONTINUE;
         END IF;
 
+        follows := true;
+        IF seal.seq <> previous_seq + 1 THEN
+            kind := 'broken chain';
+            seq := previous_seq + 1;
+            audit_id := NULL;
+            detail := format('Seals from this one to %s are missing.', seal.seq - 1);
+            RETURN NEXT;
+        END IF;
         seq := seal.seq;
         audit_id := seal.audit_id;
-        follows := true;
-        IF seq <> previous_seq + 1 THEN
-            kind := 'broken chain';
-            detail := CASE WHEN seq = previous_seq + 2 THEN format('Seal %s before it is missing.', seq - 1)
-                           ELSE format('Seals %s to %s before it are missing.', previous_seq + 1, seq - 1) END;
-            RETURN NEXT;
-        ELSIF seal.chain_hash <> expected AND
-              seal.chain_hash IS DISTINCT FROM fx.audit_chain_hash(mended_hash, seal.seq, seal.audit_id,
-                                                                   seal.sealed_at, seal.row_hash) THEN
+        IF seal.seq = previous_seq + 1 AND seal.chain_hash <> expected AND
+           seal.chain_hash IS DISTINCT FROM fx.audit_chain_hash(mended_hash, seal.seq, seal.audit_id,
+                                                                seal.sealed_at, seal.row_hash) THEN
             follows := false;
             kind := 'broken chain';
             detail := 'The seal does not follow from the one before: it was edited, moved or inserted.';
@@ -90,7 +92,7 @@ BEGIN
             RETURN NEXT;
         ELSIF seal.computed = seal.row_hash AND seal.found_hash IS DISTINCT FROM seal.computed THEN
             kind := 'inserted row';
-            detail := 'The row is what was sealed, but not what its own hash says: it was not written by the trigger.';
+            detail := 'The row is what was sealed, but not what its own hash says: it was not written by the trigger, or has a new hash.';
             RETURN NEXT;
         ELSIF seal.computed <> seal.row_hash AND seal.found_hash IS DISTINCT FROM seal.computed THEN
             kind := 'edited row';
@@ -121,6 +123,8 @@ LANGUAGE plpgsql
 STABLE
 PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
+SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     item record;
@@ -179,6 +183,7 @@ LANGUAGE plpgsql
 STABLE
 PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
+SET datestyle = 'ISO'
 SET timezone = 'UTC'
 AS $$
 DECLARE
@@ -216,8 +221,8 @@ BEGIN
         detail := 'The head of the chain is missing.';
         RETURN NEXT;
     ELSIF coalesce(newest.seq, base.seq) < head.seq THEN
-        seq := head.seq;
-        detail := format('Seals %s to %s are missing.', coalesce(newest.seq, base.seq) + 1, head.seq);
+        seq := coalesce(newest.seq, base.seq) + 1;
+        detail := format('Seals from this one to %s are missing.', head.seq);
         RETURN NEXT;
     ELSIF coalesce(newest.seq, base.seq) > head.seq THEN
         seq := newest.seq;
@@ -267,7 +272,7 @@ BEGIN
     ELSIF found_hash IS NOT NULL THEN
         kind := 'broken chain';
         detail := format('Seal %s has another hash: the chain up to it was made anew.', seq);
-    ELSIF seq < (SELECT b.seq FROM fx.audit_base() b) THEN
+    ELSIF seq > 0 AND seq < (SELECT b.seq FROM fx.audit_base() b) THEN
         kind := 'exported';
         detail := format('Seal %s was exported and removed: look for it in the export.', seq);
     ELSE
