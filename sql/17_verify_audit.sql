@@ -112,6 +112,9 @@ BEGIN
 END
 $$;
 
+REVOKE ALL ON FUNCTION audit_seal_problems(bigint, bytea, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION audit_seal_problems(bigint, bytea, bigint) TO fx_app;
+
 COMMENT ON FUNCTION audit_seal_problems(bigint, bytea, bigint)
     IS 'for fx.verify_audit: what is wrong with the seals after one that is taken for granted up to last_seq (NULL: all that there are), and with their rows';
 
@@ -173,6 +176,9 @@ BEGIN
     END IF;
 END
 $$;
+
+REVOKE ALL ON FUNCTION audit_unsealed(timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION audit_unsealed(timestamptz) TO fx_app;
 
 COMMENT ON FUNCTION audit_unsealed(timestamptz)
     IS 'for fx.verify_audit: rows of audit_log without a seal that should have one or were not written by the trigger, and one row of kind unsealed for the others, if there are any';

@@ -48,7 +48,7 @@ SELECT count(*) AS nothing FROM history(NULL, NULL);
 -- secrets stay redacted
 UPDATE users SET password_hash = 'y' WHERE id = :'a1';
 SELECT version, new_values ->> 'password_hash' AS password, changed_columns FROM history('users', :'a1') ORDER BY version;
-SELECT r ->> 'password_hash' AS password, r ? 'redacted_hashes' AS hashes, r ->> 'first_name' AS first_name FROM row_as_of('fx.users', :'a1', 'infinity') r;
+SELECT r ->> 'password_hash' AS password, r ? 'redacted_hashes' AS hashes, r ->> 'role' AS role FROM row_as_of('fx.users', :'a1', 'infinity') r;
 
 -- TRUNCATE ends every row, once
 SELECT pg_temp.mark('before truncate');
