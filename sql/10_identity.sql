@@ -88,8 +88,7 @@ COMMENT ON FUNCTION acts_for_all()
 CREATE FUNCTION client_address()
 RETURNS inet
 LANGUAGE C
-STABLE
-PARALLEL RESTRICTED
+VOLATILE
 AS 'MODULE_PATHNAME', 'fx_client_address';
 
 COMMENT ON FUNCTION client_address()

@@ -15,7 +15,7 @@ REVOKE ALL ON FUNCTION encrypt(text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION encrypt(text, text) TO fx_app;
 
 COMMENT ON FUNCTION encrypt(text, text)
-    IS 'encrypts a text with the newest key of the file of keys (AES-256-CBC, then HMAC-SHA256) for a context, which is authenticated and not stored: say where the value belongs, such as schema.table.column:id; about 4/3 of the length and 90 bytes; NULL for NULL; errors: 55000 no file of keys is configured, F0000 it cannot be used, 42501 the context begins with "fx."';
+    IS 'encrypts a text with the newest key of the file of keys (AES-256-CBC, then HMAC-SHA256) for a context, which is authenticated and not stored: say where the value belongs, such as schema.table.column:id; about 4/3 of the length and 90 bytes; NULL for NULL; errors: 55000 no file of keys is configured, F0000 it cannot be used, 42501 the context begins with "fx.", 54000 text over 64 MB';
 
 CREATE FUNCTION decrypt(value text, context text)
 RETURNS text

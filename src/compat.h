@@ -39,6 +39,12 @@
 #define fx_guc_malloc(size) malloc(size)
 #endif
 
+/*
+ * 18 takes the bytes of base64 as uint8, before they were char: a void pointer
+ * is either.
+ */
+#define FX_B64_BYTES(bytes) ((void *) (bytes))
+
 /* 18 lets a scan count what it reads */
 #if PG_VERSION_NUM < 180000
 #define fx_index_beginscan(heap, index, snapshot, nkeys, norderbys) \
@@ -76,13 +82,11 @@
 #define fx_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel)
 #endif
 
-/* 16 can leave out all but summarizing indexes */
-#if PG_VERSION_NUM >= 160000
-#define fx_exec_insert_index_tuples(relinfo, slot, estate) \
-	ExecInsertIndexTuples(relinfo, slot, estate, false, false, NULL, NIL, false)
+/* 17 lets an index access method keep something between insertions */
+#if PG_VERSION_NUM >= 170000
+#define fx_index_insert_cleanup(index, info) index_insert_cleanup(index, info)
 #else
-#define fx_exec_insert_index_tuples(relinfo, slot, estate) \
-	ExecInsertIndexTuples(relinfo, slot, estate, false, false, NULL, NIL)
+#define fx_index_insert_cleanup(index, info) ((void) 0)
 #endif
 
 /* 18 has generated columns that are not stored, and null in a row */

@@ -28,6 +28,7 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/catcache.h"
+#include "utils/inval.h"
 #include "utils/syscache.h"
 
 #include "compat.h"
@@ -43,8 +44,16 @@
 /* Contexts of the platform's own columns */
 #define RESERVED_CONTEXT	"fx."
 
-/* Longer texts would not fit a value of one gigabyte */
-#define PLAINTEXT_MAX		(256 * 1024 * 1024)
+/* There are several copies of the text in memory at a time */
+#define PLAINTEXT_MAX		(64 * 1024 * 1024)
+
+/* Functions of pgcrypto that were found; the names are constants */
+static struct
+{
+	const char *name;			/* NULL: free */
+	Oid			oid;
+}			functions[4];
+static bool functions_registered = false;
 
 PG_FUNCTION_INFO_V1(fx_encrypt);
 PG_FUNCTION_INFO_V1(fx_decrypt);
@@ -63,6 +72,8 @@ static void authenticate(const uint8 *mac_key, int version, const text *context,
 static bytea *run_cipher(const char *function, const char *data, Size len,
 						 bytea *key, const char *iv);
 pg_noreturn static void raise_not_authentic(void);
+static Oid	find_pgcrypto_function(const char *name, int nargs, const Oid *argtypes);
+static void forget_functions(Datum arg, int cacheid, uint32 hashvalue);
 
 /*
  * encrypt(plaintext text, context text) returns text
@@ -180,7 +191,7 @@ encrypt_text(const text *plaintext, const text *context)
 	encoded_len = pg_b64_enc_len(len + MAC_BYTES);
 	result = palloc(VARHDRSZ + head_len + encoded_len);
 	memcpy(VARDATA(result), head, head_len);
-	encoded_len = pg_b64_encode(data, len + MAC_BYTES, VARDATA(result) + head_len, encoded_len);
+	encoded_len = pg_b64_encode(FX_B64_BYTES(data), len + MAC_BYTES, VARDATA(result) + head_len, encoded_len);
 	if (encoded_len < 0)
 		elog(ERROR, "could not encode a value");
 	SET_VARSIZE(result, VARHDRSZ + head_len + encoded_len);
@@ -212,7 +223,8 @@ decrypt_text(const text *value, const text *context)
 				errmsg("value is not encrypted"));
 
 	data = palloc(pg_b64_dec_len(encoded_len) + 1);
-	len = pg_b64_decode(VARDATA_ANY(value) + data_at, encoded_len, data, pg_b64_dec_len(encoded_len));
+	len = pg_b64_decode(VARDATA_ANY(value) + data_at, encoded_len, FX_B64_BYTES(data),
+						pg_b64_dec_len(encoded_len));
 	if (len < IV_BYTES + BLOCK_BYTES + MAC_BYTES || (len - IV_BYTES - MAC_BYTES) % BLOCK_BYTES != 0)
 		raise_not_authentic();
 	len -= MAC_BYTES;
@@ -315,10 +327,35 @@ fx_hmac_sha256(const uint8 *key, Size key_len, const char *data, Size len, uint8
 
 /*
  * A function of pgcrypto, in whatever schema it is.  It is told by being a
- * member of the extension: others may make functions in that schema.
+ * member of the extension: others may make functions in that schema.  What was
+ * found is kept until the catalog of functions changes.
  */
 Oid
 fx_pgcrypto_function(const char *name, int nargs, const Oid *argtypes)
+{
+	int			free = 0;
+
+	if (!functions_registered)
+	{
+		CacheRegisterSyscacheCallback(PROCOID, forget_functions, (Datum) 0);
+		functions_registered = true;
+	}
+	while (free < lengthof(functions) && functions[free].name != NULL)
+	{
+		if (strcmp(functions[free].name, name) == 0)
+			return functions[free].oid;
+		free++;
+	}
+	if (free == lengthof(functions))
+		elog(ERROR, "too many functions of pgcrypto");
+
+	functions[free].oid = find_pgcrypto_function(name, nargs, argtypes);
+	functions[free].name = name;
+	return functions[free].oid;
+}
+
+static Oid
+find_pgcrypto_function(const char *name, int nargs, const Oid *argtypes)
 {
 	Oid			extension = get_extension_oid("pgcrypto", false);
 	CatCList   *candidates = SearchSysCacheList1(PROCNAMEARGSNSP, CStringGetDatum(name));
@@ -340,6 +377,12 @@ fx_pgcrypto_function(const char *name, int nargs, const Oid *argtypes)
 				errcode(ERRCODE_UNDEFINED_FUNCTION),
 				errmsg("extension \"%s\" has no function \"%s\" that is needed", "pgcrypto", name));
 	return result;
+}
+
+static void
+forget_functions(Datum arg, int cacheid, uint32 hashvalue)
+{
+	memset(functions, 0, sizeof(functions));
 }
 
 /*

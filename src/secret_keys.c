@@ -175,7 +175,7 @@ parse_line(const char *line, int len, FxKey *key)
 
 	encoded_len = len - (colon + 1 - line);
 	if (version == 0 || encoded_len != KEY_ENCODED_LEN ||
-		pg_b64_decode(colon + 1, encoded_len, bytes, sizeof(bytes)) != FX_KEY_BYTES)
+		pg_b64_decode(colon + 1, encoded_len, FX_B64_BYTES(bytes), sizeof(bytes)) != FX_KEY_BYTES)
 		return problem;
 
 	key->version = version;

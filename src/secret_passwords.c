@@ -30,7 +30,7 @@
 #define BCRYPT_MIN_COST		4
 #define BCRYPT_MAX_COST		31
 
-static int	password_cost = 11;
+static int	password_cost = 10;
 static int	password_min_length = 12;
 
 PG_FUNCTION_INFO_V1(fx_hash_password);
@@ -157,7 +157,7 @@ fx_define_password_settings(void)
 							"Sets the logarithm of the work that a new hash of a password takes.",
 							"Older hashes are made again at the next sign-in when it rises.",
 							&password_cost,
-							11,
+							10,
 							BCRYPT_MIN_COST, 16,
 							PGC_SUSET,
 							0,

@@ -270,7 +270,7 @@ fx_random_token(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				errcode(ERRCODE_INTERNAL_ERROR),
 				errmsg("could not generate random values"));
-	len = pg_b64_encode(bytes, sizeof(bytes), encoded, sizeof(encoded));
+	len = pg_b64_encode(FX_B64_BYTES(bytes), sizeof(bytes), encoded, sizeof(encoded));
 	if (len < 0)
 		elog(ERROR, "could not encode random values");
 

@@ -170,16 +170,20 @@ attach_memory(void)
 	memory = attach_segment((dsm_handle) sequence_value(sequence));
 	if (memory == NULL)
 	{
-		segment = dsm_create(sizeof(Memory), 0);
-		memory = dsm_segment_address(segment);
+		dsm_segment *made = dsm_create(sizeof(Memory), 0);
+
+		memory = dsm_segment_address(made);
 		memset(memory, 0, sizeof(Memory));
 		memory->magic = MEMORY_MAGIC;
 		memory->database = MyDatabaseId;
 		SpinLockInit(&memory->lock);
-		dsm_pin_mapping(segment);
-		dsm_pin_segment(segment);
+
+		/* it must be known to all before it counts: this fails where nothing is written */
 		(void) DirectFunctionCall2(setval_oid, ObjectIdGetDatum(sequence),
-								   Int64GetDatum((int64) dsm_segment_handle(segment)));
+								   Int64GetDatum((int64) dsm_segment_handle(made)));
+		dsm_pin_segment(made);
+		dsm_pin_mapping(made);
+		segment = made;
 	}
 
 	LockRelease(&tag, ExclusiveLock, false);
@@ -192,23 +196,24 @@ attach_memory(void)
 static Memory *
 attach_segment(dsm_handle handle)
 {
+	dsm_segment *found;
 	Memory	   *memory;
 
 	if (handle == 0 || dsm_find_mapping(handle) != NULL)
 		return NULL;
-	segment = dsm_attach(handle);
-	if (segment == NULL)
+	found = dsm_attach(handle);
+	if (found == NULL)
 		return NULL;
 
-	memory = dsm_segment_address(segment);
-	if (dsm_segment_map_length(segment) < sizeof(Memory) ||
+	memory = dsm_segment_address(found);
+	if (dsm_segment_map_length(found) < sizeof(Memory) ||
 		memory->magic != MEMORY_MAGIC || memory->database != MyDatabaseId)
 	{
-		dsm_detach(segment);
-		segment = NULL;
+		dsm_detach(found);
 		return NULL;
 	}
-	dsm_pin_mapping(segment);
+	dsm_pin_mapping(found);
+	segment = found;
 	return memory;
 }
 

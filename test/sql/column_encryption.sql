@@ -36,6 +36,8 @@ SELECT n, pg_temp.write_keys(contents, mask) IS NOT NULL AS written, pg_temp.try
     (5, '1:' || pg_temp.key(1) || E'\n' || '1:' || pg_temp.key(2), '077'), (6, '0:' || pg_temp.key(1), '077'), (7, 'a:' || pg_temp.key(1), '077'),
     (8, '1:' || encode('too short', 'base64'), '077'), (9, pg_temp.key(1), '077'), (10, '1:' || pg_temp.key(1) || '=', '077'), (11, '1 :' || pg_temp.key(1), '077'),
     (12, '1:' || repeat('!', 44), '077'), (13, repeat('# much' || E'\n', 10000), '077'), (14, '1234567890:' || pg_temp.key(1), '077')) AS v (n, contents, mask) ORDER BY n;
+COPY (SELECT) TO PROGRAM 'head -c 100 /dev/zero > column_encryption_test.keys';
+SELECT pg_temp.try($$SELECT fx.encrypt('a', 'b')$$);
 
 -- what is encrypted can be read in its context, and is different each time
 SELECT pg_temp.write_keys('# keys' || E'\n\n' || '1:' || pg_temp.key(1) || E'\n') IS NOT NULL AS written;
@@ -65,6 +67,15 @@ SELECT pg_temp.try(format('SELECT fx.decrypt(%L, %L)', v, 'ctx:2')) FROM value W
 SELECT pg_temp.write_keys('12:' || pg_temp.key(12) || E'\n' || '1:' || pg_temp.key(1) || E'\r\n' || '3:' || pg_temp.key(3)) IS NOT NULL AS written;
 SELECT fx.newest_key_version(), fx.encryption_version(fx.encrypt('x', 'y')) AS encrypts;
 SELECT bool_and(fx.decrypt(v, 'ctx:' || n) = t) AS readable FROM value;
+
+SELECT pg_temp.try($$SELECT fx.encrypt(repeat('x', 64 * 1024 * 1024 + 1), 'y')$$);
+
+-- pgcrypto's functions are told by their extension, not by their name
+BEGIN;
+ALTER EXTENSION pgcrypto DROP FUNCTION :crypto.encrypt_iv(bytea, bytea, bytea, text);
+ALTER FUNCTION :crypto.encrypt_iv(bytea, bytea, bytea, text) COST 2;
+SELECT pg_temp.try($$SELECT fx.encrypt('x', 'y')$$);
+ROLLBACK;
 
 -- the platform's own contexts are for its functions only
 SELECT pg_temp.try($$SELECT fx.encrypt('x', 'fx.users.two_factor_secret:1')$$), pg_temp.try($$SELECT fx.decrypt('x', 'fx.')$$);

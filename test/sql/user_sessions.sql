@@ -169,6 +169,9 @@ UPDATE fx.sessions SET last_used_at = now() - interval '10 minutes', expires_at 
 BEGIN READ ONLY;
 SELECT fx.use_session(:'token', true) = :'ada' AS bound;
 COMMIT;
+BEGIN READ ONLY;
+SELECT pg_temp.try($$SELECT status FROM fx.sign_in('session.ada', 'correct horse battery')$$);
+COMMIT;
 SET fxplatform.session_lifetime = '1h';
 SELECT expires_at < now() + interval '61 minutes' AS an_hour FROM fx.sign_in('session.ada', 'correct horse battery');
 RESET fxplatform.session_lifetime;

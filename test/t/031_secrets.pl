@@ -65,6 +65,8 @@ my $forged = "$bob $session";
 is(as_web('SELECT fx.current_user_id() IS NULL', "-c fxplatform.bound_session=" . $forged =~ s/ /\\\\ /r), 't', 'no session is planted by the client');
 is(as_web("SET fxplatform.bound_session = '$forged'; SELECT fx.current_user_id() IS NULL"), 't', 'nor by SET before the module is loaded');
 
+is(as_web('SET ROLE fx_app; SELECT current_user'), 'web', 'nobody becomes the application');
+
 # a revocation reaches the backends that are bound
 my $first = $node->background_psql('fx', on_error_stop => 0);
 $first->query_safe('SET ROLE fx_user');
