@@ -300,7 +300,7 @@ REVOKE ALL ON FUNCTION use_session(text, boolean) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION use_session(text, boolean) TO fx_app, fx_user;
 
 COMMENT ON FUNCTION use_session(text, boolean)
-    IS 'lets the backend act for the user of a session and returns his id; NULL, and the backend acts for nobody by a session, when the token is unknown, expired or signed out, or the user is not active; local: until the end of the transaction, as SET LOCAL, else until DISCARD ALL, fx.leave_session() or another call, and undone by a rollback; error 22004 local NULL';
+    IS 'lets the backend act for the user of a session and returns his id; NULL, and the backend acts for nobody by a session, when the token is unknown, expired or signed out, or the user is not active; local: until the end of the transaction, as SET LOCAL, else until DISCARD ALL, fx.leave_session() or another call, and undone by a rollback; once the session has ended the backend acts for nobody, fxplatform.session_recheck (and the statement at work) later at most; error 22004 local NULL';
 
 CREATE FUNCTION sign_out(token text)
 RETURNS boolean

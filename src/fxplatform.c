@@ -55,9 +55,6 @@ _PG_init(void)
 
 	fx_define_worker_settings();
 	fx_define_identity_settings();
-	fx_define_failure_settings();
-	fx_define_password_settings();
-	fx_define_secret_settings();
 
 	MarkGUCPrefixReserved("fxplatform");
 }

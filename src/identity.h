@@ -23,6 +23,7 @@ extern const FxSession *fx_bound_session(void);
 extern bool fx_session_is_live(const FxSession *session);
 extern bool fx_session_required(void);
 
+/* All settings of identity and secrets; the first calls the others */
 extern void fx_define_identity_settings(void);
 extern void fx_define_failure_settings(void);
 extern void fx_define_password_settings(void);

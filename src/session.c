@@ -401,4 +401,8 @@ fx_define_identity_settings(void)
 							PGC_SUSET,
 							GUC_UNIT_S,
 							NULL, NULL, NULL);
+
+	fx_define_failure_settings();
+	fx_define_password_settings();
+	fx_define_secret_settings();
 }
