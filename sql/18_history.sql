@@ -37,7 +37,8 @@ COMMENT ON FUNCTION history(text, text)
     IS 'the versions of a row in order: who made them (actor_id, and the role that connected), when by the clock, and what changed. resource_type and resource_id as in fx.audit_log; a TRUNCATE counts where the row was there. No row when nothing was recorded or the caller may see nothing of it, or an argument is NULL';
 
 -- An entry of INSERT or UPDATE has the whole row.  What was before the first
--- entry follows backwards from it, if the row was there when auditing began.
+-- entry follows backwards from it, if the row was there when auditing began and
+-- had the same key.
 CREATE FUNCTION row_as_of("table" regclass, id text, at timestamptz)
 RETURNS jsonb
 LANGUAGE plpgsql
@@ -62,14 +63,19 @@ BEGIN
          WHERE h.changed_at > at
          ORDER BY h.version
          LIMIT 1;
-        image := CASE entry.action
-                     WHEN 'UPDATE' THEN entry.new_values || entry.old_values
-                     WHEN 'DELETE' THEN entry.old_values
-                 END;
+        IF entry.action = 'DELETE' THEN
+            image := entry.old_values;
+        ELSIF entry.action = 'UPDATE' AND NOT EXISTS (
+                SELECT FROM pg_index i
+                  JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+                 WHERE i.indrelid = "table" AND i.indisprimary
+                   AND a.attname = ANY (entry.changed_columns)) THEN
+            image := entry.new_values || entry.old_values;
+        END IF;
     END IF;
     RETURN image - 'redacted_hashes';
 END
 $$;
 
 COMMENT ON FUNCTION row_as_of(regclass, text, timestamptz)
-    IS 'the row as it was at that time, from the audit trail: values as in fx.audit_log, secrets redacted; NULL before it was inserted, after it was deleted or truncated, when nothing is known of it, or an argument is NULL. A change counts from the time of its statement on, not of its commit. id is resource_id in fx.audit_log: the primary key as text, a JSON array where it has several columns';
+    IS 'the row as it was at that time, from the audit trail: values as in fx.audit_log, secrets redacted; NULL before it was inserted, after it was deleted or truncated, when nothing is known of it, or an argument is NULL. A change counts from the time of its statement on, not of its commit. A row whose primary key changed goes on under the new one, and its past stays under the old. id is resource_id in fx.audit_log: the primary key as text, a JSON array where it has several columns';

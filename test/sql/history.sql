@@ -70,6 +70,9 @@ UPDATE public.audited_later SET a = 'A' WHERE id = 1;
 UPDATE public.audited_later SET b = 'B' WHERE id = 1;
 DELETE FROM public.audited_later WHERE id = 2;
 SELECT id, row_as_of('public.audited_later', id::text, :'then') AS then, row_as_of('public.audited_later', id::text, clock_timestamp()) AS now FROM generate_series(1, 3) AS id;
+-- a row that got another key is none of that key before
+UPDATE public.audited_later SET id = 4 WHERE id = 3;
+SELECT id, row_as_of('public.audited_later', id::text, :'then') AS then, row_as_of('public.audited_later', id::text, clock_timestamp()) AS now FROM generate_series(3, 4) AS id;
 -- a key of several columns
 CREATE TABLE public.two_keys (a integer, b text, c text, PRIMARY KEY (a, b));
 CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON public.two_keys FOR EACH ROW EXECUTE FUNCTION audit_trigger_function();

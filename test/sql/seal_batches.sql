@@ -1,7 +1,7 @@
 --
 -- Sealing in batches that commit, and what others have planted in its way
 --
-\set reset 'TRUNCATE fx.audit_log, fx.audit_seals, fx.audit_exports; UPDATE fx.audit_chain SET seq = 0, chain_hash = decode(repeat(''00'', 32), ''hex''), sealed_at = NULL, seen = NULL;'
+\set reset 'TRUNCATE fx.audit_log, fx.audit_seals, fx.audit_exports; UPDATE fx.audit_chain SET seq = 0, chain_hash = decode(repeat(''00'', 32), ''hex''), sealed_at = NULL, seen = NULL, seen_in = NULL;'
 SET client_min_messages = warning;
 :reset
 INSERT INTO fx.users (id, email, username, password_hash) VALUES ('00000000-0000-4000-8000-0000000000a1', 'a1@example.com', 'a1', 'x');

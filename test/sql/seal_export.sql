@@ -6,7 +6,7 @@ BEGIN;
 SET LOCAL search_path = fx, public;
 SET LOCAL client_min_messages = warning;
 TRUNCATE audit_log, audit_seals, audit_exports;
-UPDATE audit_chain SET seq = 0, chain_hash = decode(repeat('00', 32), 'hex'), sealed_at = NULL, seen = NULL;
+UPDATE audit_chain SET seq = 0, chain_hash = decode(repeat('00', 32), 'hex'), sealed_at = NULL, seen = NULL, seen_in = NULL;
 INSERT INTO users (id, email, username, password_hash) VALUES ('00000000-0000-4000-8000-0000000000a1', 'a1@example.com', 'a1', 'x');
 INSERT INTO strategies (id, user_id, name, type)
 SELECT ('00000000-0000-4000-8000-0000000000b' || n)::uuid, '00000000-0000-4000-8000-0000000000a1', 's' || n, 'manual' FROM generate_series(1, 3) AS n;

@@ -6,7 +6,7 @@ BEGIN;
 SET LOCAL search_path = fx, public;
 SET LOCAL client_min_messages = warning;
 TRUNCATE audit_log, audit_seals, audit_exports;
-UPDATE audit_chain SET seq = 0, chain_hash = decode(repeat('00', 32), 'hex'), sealed_at = NULL, seen = NULL;
+UPDATE audit_chain SET seq = 0, chain_hash = decode(repeat('00', 32), 'hex'), sealed_at = NULL, seen = NULL, seen_in = NULL;
 SELECT seq, chain_hash, row_count, sealed_at FROM audit_anchor();
 SELECT count(*) AS problems FROM verify_audit();
 CALL seal_audit();
