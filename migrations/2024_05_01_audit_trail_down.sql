@@ -2,8 +2,6 @@ DROP TABLE audit_key;
 
 DROP TRIGGER IF EXISTS audit_log_flush_trigger ON audit_log;
 
-DROP INDEX idx_audit_log_user_id;
-CREATE INDEX idx_audit_log_user_id ON audit_log (user_id);
 CREATE INDEX idx_audit_log_action ON audit_log (action);
 
 ALTER TABLE audit_log

@@ -43,10 +43,6 @@ UPDATE audit_log
 -- idx_audit_log_user_id (the deletion of a user, and row security).
 DROP INDEX idx_audit_log_action;
 
--- No query by user asks for entries of nobody, and they cost nothing so.
-DROP INDEX idx_audit_log_user_id;
-CREATE INDEX idx_audit_log_user_id ON audit_log (user_id) WHERE user_id IS NOT NULL;
-
 COMMENT ON COLUMN audit_log.id IS 'Ascends with created_at in entries of the trigger (uuid version 7)';
 COMMENT ON COLUMN audit_log.user_id IS 'Who did it, as a reference: actor_id where that user exists, NULL when he does not or was deleted since';
 COMMENT ON COLUMN audit_log.actor_id IS 'Who did it: fx.current_user_id(), kept when the user goes; NULL when the session acted for no user';

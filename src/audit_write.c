@@ -16,11 +16,13 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/heapam.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
@@ -31,6 +33,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -107,6 +110,16 @@ static const char *const settings[][2] = {
 	{"search_path", "pg_catalog, pg_temp"}
 };
 
+/* Where the columns of the log are, as long as nobody changes it */
+static Oid	known_log = InvalidOid;
+static AttrNumber log_attnums[LOG_COLUMNS]; /* 0: it has no such column */
+
+typedef struct IndexTarget
+{
+	Relation	rel;
+	IndexInfo  *info;
+} IndexTarget;
+
 /* The storing of some entries */
 typedef struct LogWriter
 {
@@ -114,7 +127,6 @@ typedef struct LogWriter
 	const AuditActor *actor;
 	bool		user_exists;	/* and is locked */
 	AuditKey	key;
-	AttrNumber	attnums[LOG_COLUMNS];	/* 0: the log has no such column */
 	Datum	   *values;			/* of an entry */
 	bool	   *nulls;
 	MemoryContext row_context;	/* for the making of one entry */
@@ -124,8 +136,8 @@ typedef struct LogWriter
 	int			nslots;
 	int			nentries;
 	Size		bytes;
-	ResultRelInfo *indexes;
-	EState	   *estate;
+	List	   *indexes;		/* of IndexTarget */
+	EState	   *estate;			/* NULL while no index needs one */
 	AuditHasher hasher;
 	const char *ip_text;		/* of actor->ip_address */
 	AuditImage	old_image;
@@ -137,7 +149,9 @@ typedef struct LogWriter
 
 static void set_settings(void);
 static void begin_writer(LogWriter *writer, const AuditActor *actor, int nrows);
-static void find_log_columns(LogWriter *writer);
+static void open_indexes(LogWriter *writer);
+static void find_log_columns(Relation log);
+static void relcache_callback(Datum arg, Oid relid);
 static void read_key(AuditKey *key);
 static void make_entry(LogWriter *writer, const AuditRow *row);
 static void set_column(LogWriter *writer, LogColumn column, Datum value);
@@ -148,6 +162,7 @@ static void hash_entry(LogWriter *writer, const AuditRow *row, const pg_uuid_t *
 static void hash_text(AuditHasher *hasher, const text *string);
 static void make_uuid(pg_uuid_t *uuid, TimestampTz at);
 static void store_entries(LogWriter *writer);
+static void fill_index(LogWriter *writer, IndexTarget *target);
 static void end_writer(LogWriter *writer);
 
 /*
@@ -219,7 +234,8 @@ begin_writer(LogWriter *writer, const AuditActor *actor, int nrows)
 
 	writer->actor = actor;
 	writer->tupdesc = CreateTupleDescCopy(RelationGetDescr(writer->log));
-	find_log_columns(writer);
+	if (unlikely(known_log != RelationGetRelid(writer->log)))
+		find_log_columns(writer->log);
 	writer->values = palloc(writer->tupdesc->natts * sizeof(Datum));
 	writer->nulls = palloc(writer->tupdesc->natts * sizeof(bool));
 	writer->slots = palloc(Min(nrows, CHUNK_ENTRIES) * sizeof(TupleTableSlot *));
@@ -234,30 +250,75 @@ begin_writer(LogWriter *writer, const AuditActor *actor, int nrows)
 		writer->ip_text = DatumGetCString(DirectFunctionCall1(inet_out,
 															  InetPGetDatum(actor->ip_address)));
 	fx_audit_hasher_create(&writer->hasher);
+	open_indexes(writer);
+}
 
-	writer->estate = CreateExecutorState();
-	writer->indexes = makeNode(ResultRelInfo);
-	writer->indexes->ri_RelationDesc = writer->log;
-	ExecOpenIndices(writer->indexes, false);
+/*
+ * The executor would need more than indexes do that have neither an expression
+ * nor a predicate, as all of ours.
+ */
+static void
+open_indexes(LogWriter *writer)
+{
+	List	   *oids = RelationGetIndexList(writer->log);
+	ListCell   *cell;
+
+	foreach(cell, oids)
+	{
+		IndexTarget *target = palloc(sizeof(IndexTarget));
+
+		target->rel = index_open(lfirst_oid(cell), RowExclusiveLock);
+		target->info = BuildIndexInfo(target->rel);
+		if (target->info->ii_ExclusionOps != NULL)
+			ereport(ERROR,
+					errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					errmsg("exclusion constraints of table \"%s\" are not supported", "fx.audit_log"));
+		if (target->info->ii_Expressions != NIL || target->info->ii_Predicate != NIL)
+		{
+			if (writer->estate == NULL)
+				writer->estate = CreateExecutorState();
+			target->info->ii_PredicateState = ExecPrepareQual(target->info->ii_Predicate,
+															  writer->estate);
+		}
+		writer->indexes = lappend(writer->indexes, target);
+	}
+	list_free(oids);
 }
 
 static void
 end_writer(LogWriter *writer)
 {
+	ListCell   *cell;
+
 	fx_audit_hasher_free(&writer->hasher);
-	ExecCloseIndices(writer->indexes);
-	FreeExecutorState(writer->estate);
+	foreach(cell, writer->indexes)
+	{
+		IndexTarget *target = lfirst(cell);
+
+		fx_index_insert_cleanup(target->rel, target->info);
+		index_close(target->rel, NoLock);
+	}
+	if (writer->estate != NULL)
+		FreeExecutorState(writer->estate);
 	table_close(writer->log, NoLock);
 }
 
 static void
-find_log_columns(LogWriter *writer)
+find_log_columns(Relation log)
 {
+	static bool registered = false;
+	TupleDesc	tupdesc = RelationGetDescr(log);
+
+	if (!registered)
+		CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
+	registered = true;
+
+	memset(log_attnums, 0, sizeof(log_attnums));
 	for (int i = 0; i < LOG_COLUMNS; i++)
 	{
-		for (int j = 0; j < writer->tupdesc->natts; j++)
+		for (int j = 0; j < tupdesc->natts; j++)
 		{
-			Form_pg_attribute att = TupleDescAttr(writer->tupdesc, j);
+			Form_pg_attribute att = TupleDescAttr(tupdesc, j);
 
 			if (att->attisdropped || strcmp(NameStr(att->attname), log_columns[i].name) != 0)
 				continue;
@@ -268,10 +329,18 @@ find_log_columns(LogWriter *writer)
 						errmsg("column \"%s\" of table \"%s\" is not of type %s",
 							   log_columns[i].name, "fx.audit_log",
 							   format_type_be(log_columns[i].type)));
-			writer->attnums[i] = att->attnum;
+			log_attnums[i] = att->attnum;
 			break;
 		}
 	}
+	known_log = RelationGetRelid(log);
+}
+
+static void
+relcache_callback(Datum arg, Oid relid)
+{
+	if (!OidIsValid(relid) || relid == known_log)
+		known_log = InvalidOid;
 }
 
 /*
@@ -383,7 +452,7 @@ make_entry(LogWriter *writer, const AuditRow *row)
 static void
 set_column(LogWriter *writer, LogColumn column, Datum value)
 {
-	AttrNumber	attnum = writer->attnums[column];
+	AttrNumber	attnum = log_attnums[column];
 
 	if (attnum == 0)
 		return;
@@ -538,6 +607,7 @@ store_entries(LogWriter *writer)
 {
 	Oid			save_userid;
 	int			save_sec_context;
+	ListCell   *cell;
 
 	if (writer->nentries == 0)
 		return;
@@ -548,14 +618,8 @@ store_entries(LogWriter *writer)
 
 	table_multi_insert(writer->log, writer->slots, writer->nentries, GetCurrentCommandId(true),
 					   0, NULL);
-	if (writer->indexes->ri_NumIndices > 0)
-	{
-		for (int i = 0; i < writer->nentries; i++)
-		{
-			ResetPerTupleExprContext(writer->estate);
-			fx_exec_insert_index_tuples(writer->indexes, writer->slots[i], writer->estate);
-		}
-	}
+	foreach(cell, writer->indexes)
+		fill_index(writer, lfirst(cell));
 
 	SetUserIdAndSecContext(save_userid, save_sec_context);
 
@@ -564,4 +628,37 @@ store_entries(LogWriter *writer)
 	writer->nentries = 0;
 	writer->bytes = 0;
 	MemoryContextReset(writer->entry_context);
+}
+
+/*
+ * One index after the other: its pages stay near.
+ */
+static void
+fill_index(LogWriter *writer, IndexTarget *target)
+{
+	IndexInfo  *info = target->info;
+	IndexUniqueCheck check = target->rel->rd_index->indisunique ?
+		UNIQUE_CHECK_YES : UNIQUE_CHECK_NO;
+
+	if (!info->ii_ReadyForInserts)
+		return;
+
+	for (int i = 0; i < writer->nentries; i++)
+	{
+		TupleTableSlot *slot = writer->slots[i];
+		Datum		values[INDEX_MAX_KEYS];
+		bool		nulls[INDEX_MAX_KEYS];
+
+		if (writer->estate != NULL)
+		{
+			ExprContext *econtext = GetPerTupleExprContext(writer->estate);
+
+			ResetExprContext(econtext);
+			econtext->ecxt_scantuple = slot;
+			if (!ExecQual(info->ii_PredicateState, econtext))
+				continue;
+		}
+		FormIndexDatum(info, slot, writer->estate, values, nulls);
+		index_insert(target->rel, values, nulls, &slot->tts_tid, writer->log, check, false, info);
+	}
 }
