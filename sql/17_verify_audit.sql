@@ -124,7 +124,7 @@ CREATE FUNCTION audit_unsealed(since timestamptz)
 RETURNS TABLE (kind text, seq bigint, audit_id uuid, detail text)
 LANGUAGE plpgsql
 STABLE
-PARALLEL SAFE
+PARALLEL RESTRICTED
 SET search_path = pg_catalog, pg_temp
 SET jit = off
 SET plan_cache_mode = force_custom_plan
@@ -187,7 +187,7 @@ CREATE FUNCTION verify_audit(since timestamptz DEFAULT NULL)
 RETURNS TABLE (kind text, seq bigint, audit_id uuid, detail text)
 LANGUAGE plpgsql
 STABLE
-PARALLEL SAFE
+PARALLEL RESTRICTED
 SET search_path = pg_catalog, pg_temp
 SET datestyle = 'ISO'
 SET timezone = 'UTC'
