@@ -192,7 +192,7 @@ find_facts(FxBook book, Relation rel)
 		found->attnums[i] = attnum;
 	}
 
-	found->primary_key = fx_primary_key_index(rel);
+	found->primary_key = fx_primary_key_index(rel, false);
 	usable = OidIsValid(found->primary_key);
 	if (usable)
 	{
