@@ -118,7 +118,7 @@ fx_audit_lock_user(const pg_uuid_t *id)
 	CommandCounterIncrement();
 
 	users = table_open(relid, RowShareLock);
-	index_oid = fx_primary_key_index(users);
+	index_oid = fx_primary_key_index(users, false);
 	if (OidIsValid(index_oid))
 	{
 		Relation	index = index_open(index_oid, AccessShareLock);
