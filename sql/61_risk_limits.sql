@@ -94,6 +94,8 @@ RETURNS trigger
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'fx_refresh_risk_limits';
 
+REVOKE ALL ON FUNCTION refresh_risk_limits() FROM PUBLIC;
+
 COMMENT ON FUNCTION refresh_risk_limits()
     IS 'trigger, AFTER INSERT OR UPDATE FOR EACH STATEMENT on fx.risk_limits with a table of the new rows: locks the accounts of their users in ascending order and measures their active limits; inactive ones keep their current_value';
 
