@@ -47,6 +47,21 @@ DROP POLICY IF EXISTS risk_limits_reporting ON risk_limits;
 CREATE POLICY risk_limits_reporting ON risk_limits FOR SELECT TO fx_reporting
     USING (user_id NOT IN (SELECT deleted_user_ids()));
 
+DO $$
+DECLARE
+    tab text;
+BEGIN
+    FOREACH tab IN ARRAY ARRAY['accounts', 'positions', 'closures', 'cash_flows', 'risk_events'] LOOP
+        EXECUTE format('DROP POLICY IF EXISTS %I ON %I', tab || '_own', tab);
+        EXECUTE format('CREATE POLICY %I ON %I FOR SELECT TO fx_user
+                            USING (user_id = (SELECT active_user_id()))', tab || '_own', tab);
+        EXECUTE format('DROP POLICY IF EXISTS %I ON %I', tab || '_reporting', tab);
+        EXECUTE format('CREATE POLICY %I ON %I FOR SELECT TO fx_reporting
+                            USING (user_id NOT IN (SELECT deleted_user_ids()))', tab || '_reporting', tab);
+    END LOOP;
+END
+$$;
+
 -- entries that a deleted user made, and those about a row of his: the row is
 -- known by its image, which has user_id (or is a user's)
 DROP POLICY IF EXISTS audit_log_own ON audit_log;

@@ -1,4 +1,4 @@
--- Policies and triggers of the first migration, as they were.
+-- Policies and triggers of earlier migrations, as they were.
 
 DROP POLICY IF EXISTS users_own ON users;
 CREATE POLICY users_own ON users TO fx_user
@@ -37,6 +37,20 @@ CREATE POLICY risk_limits_own ON risk_limits TO fx_user
     WITH CHECK (user_id = (SELECT current_user_id()));
 DROP POLICY IF EXISTS risk_limits_reporting ON risk_limits;
 CREATE POLICY risk_limits_reporting ON risk_limits FOR SELECT TO fx_reporting USING (true);
+
+DO $$
+DECLARE
+    tab text;
+BEGIN
+    FOREACH tab IN ARRAY ARRAY['accounts', 'positions', 'closures', 'cash_flows', 'risk_events'] LOOP
+        EXECUTE format('DROP POLICY IF EXISTS %I ON %I', tab || '_own', tab);
+        EXECUTE format('CREATE POLICY %I ON %I FOR SELECT TO fx_user
+                            USING (user_id = (SELECT current_user_id()))', tab || '_own', tab);
+        EXECUTE format('DROP POLICY IF EXISTS %I ON %I', tab || '_reporting', tab);
+        EXECUTE format('CREATE POLICY %I ON %I FOR SELECT TO fx_reporting USING (true)', tab || '_reporting', tab);
+    END LOOP;
+END
+$$;
 
 DROP POLICY IF EXISTS audit_log_own ON audit_log;
 CREATE POLICY audit_log_own ON audit_log TO fx_user
