@@ -1,4 +1,4 @@
--- Each way once, from empty tables.  Included by risk.sql several times.
+-- Each way once, from the same state.  Included by risk.sql several times.
 \set clients 2
 \set low 1
 \set high 1000
@@ -15,15 +15,15 @@ CALL risk_triggers('DISABLE');
 \ir risk_run.sql
 
 \set part 'opening, no other trigger'
-CALL other_triggers('DISABLE');
 CALL clear_trades();
+CALL other_triggers('DISABLE');
 \set what 'with ten limits'
 \ir risk_run.sql
 CALL clear_trades();
 CALL risk_triggers('DISABLE');
+CALL other_triggers('DISABLE');
 \set what 'without'
 \ir risk_run.sql
-CALL other_triggers('ENABLE');
 
 \set part 'both sides, which close each other'
 \set script risk_sides.pgbench

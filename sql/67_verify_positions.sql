@@ -19,6 +19,7 @@ RETURNS TABLE (
     day_trades bigint)
 LANGUAGE plpgsql
 STABLE
+PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
 AS $$
@@ -75,12 +76,17 @@ BEGIN
 END
 $$;
 
--- The newest unbroken run of losing closed trades of a user.
+COMMENT ON FUNCTION compute_positions(uuid)
+    IS 'what trades and closures of a user, of all for NULL, add up to, one row a symbol (normal form) of which anything was executed: the columns of fx.positions, net profit (profit - commission + swap) and executions since the start of the stored day; for fx.verify_positions and fx.rebuild_risk_state';
+
+-- The newest unbroken run of losing closed trades of a user.  Trades that a
+-- fill used up do not count: what was won or lost is on the fill.
 CREATE FUNCTION compute_losing_streak(
     for_user uuid,
     OUT losses bigint, OUT losing_since timestamptz)
 LANGUAGE plpgsql
 STABLE
+PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -91,6 +97,7 @@ BEGIN
       FROM fx.trades t
      WHERE t.user_id = for_user
        AND t.status = 'executed' AND t.closed_at IS NOT NULL AND NOT t.is_backtest
+       AND (t.open_quantity IS DISTINCT FROM 0 OR t.position_method IS NOT NULL OR t.profit <> 0)
        AND coalesce(t.profit, 0) - coalesce(t.commission, 0) + coalesce(t.swap, 0) >= 0
      ORDER BY t.closed_at DESC, t.id DESC
      LIMIT 1;
@@ -98,14 +105,19 @@ BEGIN
       FROM fx.trades t
      WHERE t.user_id = for_user
        AND t.status = 'executed' AND t.closed_at IS NOT NULL AND NOT t.is_backtest
+       AND (t.open_quantity IS DISTINCT FROM 0 OR t.position_method IS NOT NULL OR t.profit <> 0)
        AND (breaker_id IS NULL OR (t.closed_at, t.id) > (breaker_at, breaker_id));
 END
 $$;
+
+COMMENT ON FUNCTION compute_losing_streak(uuid)
+    IS 'how many of the closed trades of a user lost in a row, up to the newest, and when the first of them was closed; a break-even ends the row, trades that a fill used up do not count; 0 and NULL for none; for fx.verify_positions and fx.rebuild_risk_state';
 
 CREATE FUNCTION verify_positions()
 RETURNS TABLE (user_id uuid, symbol text, item text, stored numeric, computed numeric)
 LANGUAGE plpgsql
 STABLE
+PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -205,6 +217,13 @@ BEGIN
         is_new := FOUND;
         SELECT a.* INTO old FROM fx.accounts a WHERE a.user_id = owner_id FOR NO KEY UPDATE;
     END IF;
+    -- of trades that were removed
+    DELETE FROM fx.closures c
+     WHERE c.user_id = owner_id
+       AND (NOT EXISTS (SELECT FROM fx.trades t WHERE t.id = c.trade_id)
+            OR (c.closing_trade_id IS NOT NULL
+                AND NOT EXISTS (SELECT FROM fx.trades t WHERE t.id = c.closing_trade_id)));
+
     -- a setting without an offset is UTC
     moment := coalesce(nullif(current_setting('fxplatform.clock', true), '')::timestamptz,
                        clock_timestamp());

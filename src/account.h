@@ -128,6 +128,8 @@ typedef struct FxOrder
 	bool		closed;			/* recorded with its result, which is a fact by now */
 	bool		has_strategy;
 	pg_uuid_t	strategy_id;
+	bool		has_id;			/* false for one that is only asked about */
+	pg_uuid_t	id;				/* of the trade */
 } FxOrder;
 
 /* What an order did to a position */
@@ -212,6 +214,8 @@ extern bool fx_row_lock(struct RelationData *rel, ItemPointer tid, struct TupleT
 extern void fx_row_fetch(struct RelationData *rel, ItemPointer tid, struct TupleTableSlot *slot);
 extern void fx_row_update(struct RelationData *rel, struct TupleTableSlot *slot,
 						  const Datum *values, const bool *nulls, const bool *replace);
+extern bool fx_row_patch(struct RelationData *rel, ItemPointer tid, struct TupleTableSlot *slot,
+						 int attnum, Datum value);
 extern void fx_act_as_owner(Oid table, Oid *save_userid, int *save_sec_context);
 extern void fx_act_as_before(Oid save_userid, int save_sec_context);
 

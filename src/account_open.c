@@ -232,10 +232,11 @@ check_trigger(FunctionCallInfo fcinfo, const char *name, bool update)
 				errmsg("function \"%s\" was not called by trigger manager", name));
 	if (!TRIGGER_FIRED_AFTER(trigdata->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) ||
 		!(update ? TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) :
-		  TRIGGER_FIRED_BY_INSERT(trigdata->tg_event)))
+		  TRIGGER_FIRED_BY_INSERT(trigdata->tg_event)) ||
+		RelationGetRelid(trigdata->tg_relation) != fx_require_table("users"))
 		ereport(ERROR,
 				errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				errmsg("function \"%s\" must be fired AFTER %s FOR EACH ROW", name,
+				errmsg("function \"%s\" must be fired AFTER %s FOR EACH ROW of fx.users", name,
 					   update ? "UPDATE" : "INSERT"));
 }
 

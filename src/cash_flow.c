@@ -48,10 +48,12 @@ fx_apply_cash_flow(PG_FUNCTION_ARGS)
 				errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				errmsg("function \"%s\" was not called by trigger manager", TRIGGER_NAME));
 	if (!TRIGGER_FIRED_AFTER(trigdata->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) ||
-		!TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
+		!TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) ||
+		RelationGetRelid(trigdata->tg_relation) != fx_require_table("cash_flows"))
 		ereport(ERROR,
 				errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				errmsg("function \"%s\" must be fired AFTER INSERT FOR EACH ROW", TRIGGER_NAME));
+				errmsg("function \"%s\" must be fired AFTER INSERT FOR EACH ROW of fx.cash_flows",
+					   TRIGGER_NAME));
 
 	user_id = get_column(trigdata, "user_id", UUIDOID);
 	amount = fx_fixed_get_argument(get_column(trigdata, "amount", NUMERICOID), "amount");

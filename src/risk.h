@@ -112,6 +112,9 @@ typedef struct FxLimit
 	char	   *warning;		/* what an order that was allowed would have been refused for */
 	FxMeasure	warning_before;
 	FxMeasure	warning_after;
+	FxMeasure	warning_bound;
+	bool		has_warning_trade;
+	pg_uuid_t	warning_trade;
 } FxLimit;
 
 /* The limits of an account that a statement works with */
@@ -180,11 +183,11 @@ pg_noreturn extern void fx_risk_refuse(const FxRisk *risk, const FxDecision *dec
 									   const FxOrder *order);
 
 /*
- * The state that the account and its limits are in now, without any order: for
- * closings, which only FX_HALTED forbids, and what fx_risk_refuse_closing()
- * raises for them.
+ * The state that the account and the limits of a trade are in now: for its
+ * closing, which only FX_HALTED forbids, and what fx_risk_refuse_closing()
+ * raises for it.  Of the trade its symbol and its strategy matter.
  */
-extern FxTradingState fx_risk_state(FxRisk *risk);
-pg_noreturn extern void fx_risk_refuse_closing(FxRisk *risk);
+extern FxTradingState fx_risk_state(FxRisk *risk, const FxOrder *trade);
+pg_noreturn extern void fx_risk_refuse_closing(FxRisk *risk, const FxOrder *trade);
 
 #endif							/* FX_RISK_H */

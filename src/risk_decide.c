@@ -28,8 +28,8 @@ static void judge(FxRisk *risk, FxDecision *decision, const FxLimit *limit, FxVi
 				  FxView *after, const FxOrder *order, bool reducing);
 static FxTradingState state_of_action(const FxLimit *limit);
 static void demand_state(FxDecision *decision, const FxLimit *limit);
-static void find_state(FxRisk *risk, FxDecision *decision, FxVerdict *verdict,
-					   FxReading *readings);
+static void find_state(FxRisk *risk, const FxOrder *trade, FxDecision *decision,
+					   FxVerdict *verdict, FxReading *readings);
 static void blame_limit(FxDecision *decision, const FxAccount *account);
 static void note_order(FxRisk *risk, FxLimit *limit);
 
@@ -140,6 +140,9 @@ fx_risk_accept(FxRisk *risk, const FxDecision *decision, const FxOrder *order)
 			limit->warning = MemoryContextStrdup(risk->context, verdict->warning);
 			limit->warning_before = verdict->before;
 			limit->warning_after = verdict->after;
+			limit->warning_bound = verdict->bound;
+			limit->has_warning_trade = order->has_id;
+			limit->warning_trade = order->id;
 		}
 	}
 }
@@ -184,16 +187,17 @@ fx_risk_refuse(const FxRisk *risk, const FxDecision *decision, const FxOrder *or
 }
 
 /*
- * The state that the account is in by itself or by a limit of all that it does.
+ * The state that the account is in by itself, or that a limit demands whose
+ * scope covers a trade.
  */
 FxTradingState
-fx_risk_state(FxRisk *risk)
+fx_risk_state(FxRisk *risk, const FxOrder *trade)
 {
 	FxDecision	decision;
 	FxVerdict	verdict;
 	FxReading	readings[2];
 
-	find_state(risk, &decision, &verdict, readings);
+	find_state(risk, trade, &decision, &verdict, readings);
 	return decision.state;
 }
 
@@ -201,13 +205,13 @@ fx_risk_state(FxRisk *risk)
  * Raise the error of a closing in a halted account.
  */
 void
-fx_risk_refuse_closing(FxRisk *risk)
+fx_risk_refuse_closing(FxRisk *risk, const FxOrder *trade)
 {
 	FxDecision	decision;
 	FxVerdict	verdict;
 	FxReading	readings[2];
 
-	find_state(risk, &decision, &verdict, readings);
+	find_state(risk, trade, &decision, &verdict, readings);
 	fx_risk_refuse(risk, &decision, NULL);
 }
 
@@ -216,8 +220,11 @@ fx_risk_refuse_closing(FxRisk *risk)
  * that of a limit which demands a state.
  */
 static void
-find_state(FxRisk *risk, FxDecision *decision, FxVerdict *verdict, FxReading *readings)
+find_state(FxRisk *risk, const FxOrder *trade, FxDecision *decision, FxVerdict *verdict,
+		   FxReading *readings)
 {
+	FxPosition *position = fx_view_find_position(risk->account, trade->symbol);
+	FxQuote		quote;
 	FxView		view;
 
 	memset(decision, 0, sizeof(*decision));
@@ -225,14 +232,21 @@ find_state(FxRisk *risk, FxDecision *decision, FxVerdict *verdict, FxReading *re
 	decision->state_reason = risk->account->state_reason;
 	decision->verdicts = verdict;
 
+	if (position != NULL)
+	{
+		fx_position_value(risk->account, position);
+		quote = position->quote;
+	}
+	else
+		fx_quote_get(trade->symbol, risk->account->currency, risk->account->now, &quote);
+
 	fx_view_begin(&view, risk->account, NULL, NULL, NULL);
 	for (int i = 0; i < risk->nlimits; i++)
 	{
 		const FxLimit *limit = &risk->limits[i];
 		FxReading	reading;
 
-		if (state_of_action(limit) <= decision->state || limit->symbol[0] != '\0' ||
-			limit->currency[0] != '\0' || limit->has_strategy)
+		if (state_of_action(limit) <= decision->state || !covers_order(limit, trade, &quote))
 			continue;
 		fx_risk_read(risk, limit, &view, &reading);
 		if (!reading.breached && !fx_risk_is_latched(limit, risk->account->now))
@@ -308,6 +322,8 @@ judge(FxRisk *risk, FxDecision *decision, const FxLimit *limit, FxView *before, 
 	verdict->before = reading_before->measure;
 	verdict->after = reading->measure;
 	verdict->bound = reading->bound;
+	if (limit->type == FX_PRICE_COLLAR && limit->percentage && !after->quote->has_price)
+		fx_measure_miss(&verdict->bound, "no fresh price of %s", order->symbol);
 	verdict->breached = reading->breached || latched;
 	verdict->refused = false;
 	verdict->warning = NULL;

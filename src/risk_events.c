@@ -15,17 +15,18 @@
 #include "compat.h"
 #include "risk_internal.h"
 
-#define EVENT_COLUMNS		8
+#define EVENT_COLUMNS		9
 
 static void put_measure(const FxMeasure *measure, Datum *arg, char *null);
 
 /*
- * Insert a row into fx.risk_events.  Measures may be NULL, and the reason.
+ * Insert a row into fx.risk_events.  The trade, measures and the reason may be
+ * NULL.
  */
 void
 fx_risk_add_event(const FxAccount *account, const char *event, const FxLimit *limit,
-				  const FxMeasure *current, const FxMeasure *projected, const FxMeasure *bound,
-				  const char *reason)
+				  const pg_uuid_t *trade_id, const FxMeasure *current,
+				  const FxMeasure *projected, const FxMeasure *bound, const char *reason)
 {
 	static SPIPlanPtr plan = NULL;
 	Datum		args[EVENT_COLUMNS];
@@ -35,13 +36,14 @@ fx_risk_add_event(const FxAccount *account, const char *event, const FxLimit *li
 	if (plan == NULL)
 	{
 		Oid			types[EVENT_COLUMNS] = {
-			UUIDOID, TEXTOID, UUIDOID, TEXTOID, NUMERICOID, NUMERICOID, NUMERICOID, TEXTOID
+			UUIDOID, TEXTOID, UUIDOID, TEXTOID, NUMERICOID, NUMERICOID, NUMERICOID, TEXTOID,
+			UUIDOID
 		};
 		SPIPlanPtr	prepared;
 
 		prepared = SPI_prepare("INSERT INTO fx.risk_events (user_id, event, limit_id, type,"
-							   " current_value, projected_value, bound, reason)"
-							   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+							   " current_value, projected_value, bound, reason, trade_id)"
+							   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
 							   EVENT_COLUMNS, types);
 		if (prepared == NULL)
 			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
@@ -59,6 +61,8 @@ fx_risk_add_event(const FxAccount *account, const char *event, const FxLimit *li
 	put_measure(bound, &args[6], &nulls[6]);
 	args[7] = reason != NULL ? CStringGetTextDatum(reason) : (Datum) 0;
 	nulls[7] = reason != NULL ? ' ' : 'n';
+	args[8] = trade_id != NULL ? UUIDPGetDatum(trade_id) : (Datum) 0;
+	nulls[8] = trade_id != NULL ? ' ' : 'n';
 
 	if (SPI_execute_plan(plan, args, nulls, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not record an event of a risk limit");

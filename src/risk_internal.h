@@ -135,8 +135,9 @@ extern void fx_risk_write(FxRisk *risk);
 
 /* risk_events.c */
 extern void fx_risk_add_event(const FxAccount *account, const char *event, const FxLimit *limit,
-							  const FxMeasure *current, const FxMeasure *projected,
-							  const FxMeasure *bound, const char *reason);
+							  const pg_uuid_t *trade_id, const FxMeasure *current,
+							  const FxMeasure *projected, const FxMeasure *bound,
+							  const char *reason);
 extern Datum fx_risk_get_numeric(const FxMeasure *measure, bool *isnull);
 
 /* risk_explain.c */

@@ -181,8 +181,10 @@ observe(FxRisk *risk, FxLimit *limit, FxView *view, bool latching)
 
 	if (limit->warning != NULL)
 	{
-		fx_risk_add_event(risk->account, "warning", limit, &limit->warning_before,
-						  &limit->warning_after, &reading.bound, limit->warning);
+		fx_risk_add_event(risk->account, "warning", limit,
+						  limit->has_warning_trade ? &limit->warning_trade : NULL,
+						  &limit->warning_before, &limit->warning_after, &limit->warning_bound,
+						  limit->warning);
 		limit->warning = NULL;
 	}
 	else if (changed && !warned_before && limit->warning_level > 0 &&
@@ -193,7 +195,7 @@ observe(FxRisk *risk, FxLimit *limit, FxView *view, bool latching)
 		fx_reading_utilization(&reading, &utilization);
 		if (utilization.known &&
 			(utilization.infinite || utilization.value >= limit->warning_level))
-			fx_risk_add_event(risk->account, "warning", limit, &reading.measure, NULL,
+			fx_risk_add_event(risk->account, "warning", limit, NULL, &reading.measure, NULL,
 							  &reading.bound, NULL);
 	}
 
@@ -240,7 +242,8 @@ latch(FxRisk *risk, FxLimit *limit, const FxReading *reading, const char *reason
 			break;
 	}
 	limit->dirty = true;
-	fx_risk_add_event(account, "breached", limit, &reading->measure, NULL, &reading->bound, reason);
+	fx_risk_add_event(account, "breached", limit, NULL, &reading->measure, NULL,
+					  &reading->bound, reason);
 }
 
 static void

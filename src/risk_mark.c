@@ -162,7 +162,7 @@ fx_clear_breach(PG_FUNCTION_ARGS)
 		FxMeasure	value = {.known = limit->breached_at != 0, .value = limit->breach_value};
 
 		restart_mark(account, limit);
-		fx_risk_add_event(account, "cleared", limit, &value, NULL, NULL,
+		fx_risk_add_event(account, "cleared", limit, NULL, &value, NULL, NULL,
 						  text_to_cstring(PG_GETARG_TEXT_PP(1)));
 		limit->breached_at = 0;
 		limit->cleared_at = account->now;

@@ -17,14 +17,15 @@
 static int	compare_products(int128 a, int128 b, int128 c, int128 d);
 
 /*
- * Does the measure go up?
+ * Does the measure go up?  The share of what there is first, of nothing before,
+ * does not: it can only be all of it.
  */
 bool
 fx_reading_increases(const FxReading *before, const FxReading *after)
 {
 	if (!before->measure.known || !after->measure.known)
 		return true;
-	if (!after->is_ratio || before->amount == 0 || (before->basis == 0 && after->basis == 0))
+	if (!after->is_ratio || (before->basis == 0 && after->basis == 0))
 		return after->amount > before->amount;
 	return compare_products(after->amount, before->basis, before->amount, after->basis) > 0;
 }

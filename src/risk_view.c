@@ -181,7 +181,8 @@ fx_view_order_notional(FxView *view, FxMeasure *result)
 }
 
 /*
- * What is held and owed of each currency, in the account's.
+ * What is held and owed of each currency, in the account's.  The base currency
+ * is worth what the units are at their price, where it has no rate of its own.
  */
 void
 fx_view_legs(FxView *view)
@@ -213,6 +214,8 @@ fx_view_legs(FxView *view)
 			units = fx_rate_apply(&quote->base_rate, units);
 			add_leg(view, quote->base, net < 0 ? -units : units, NULL);
 		}
+		else if (quote->base[0] != '\0' && notional.known)
+			add_leg(view, quote->base, net < 0 ? -notional.value : notional.value, NULL);
 		else
 		{
 			if (quote->base[0] != '\0')

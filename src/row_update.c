@@ -27,6 +27,10 @@
 #include "account.h"
 #include "compat.h"
 
+static TM_Result write_row(Relation rel, ItemPointer tid, TupleTableSlot *slot, bool wait);
+static bool overwrite(HeapTuple tuple, TupleDesc tupdesc, const Datum *values, const bool *nulls,
+					  const bool *replace);
+static bool overwrite_value(Form_pg_attribute att, char *stored, Datum value);
 pg_noreturn static void raise_nested_write(Relation rel);
 static void insert_index_entries(Relation rel, TupleTableSlot *slot, FxUpdateIndexes update);
 
@@ -84,24 +88,26 @@ void
 fx_row_update(Relation rel, TupleTableSlot *slot, const Datum *values, const bool *nulls,
 			  const bool *replace)
 {
-	ItemPointerData tid = slot->tts_tid;
-	HeapTuple	old_tuple;
-	HeapTuple	new_tuple;
+	HeapTuple	tuple;
+	ItemPointerData tid;
 	bool		should_free;
-	TM_FailureData failure;
 	TM_Result	result;
-	LockTupleMode lockmode;
-	FxUpdateIndexes update;
 
-	old_tuple = ExecFetchSlotHeapTuple(slot, false, &should_free);
-	new_tuple = heap_modify_tuple(old_tuple, RelationGetDescr(rel), unconstify(Datum *, values),
+	/* the slot's own copy of the row becomes the new one */
+	ExecMaterializeSlot(slot);
+	tuple = ExecFetchSlotHeapTuple(slot, false, &should_free);
+	Assert(!should_free);
+	tid = tuple->t_self;
+	if (overwrite(tuple, RelationGetDescr(rel), values, nulls, replace))
+		slot->tts_nvalid = 0;
+	else
+	{
+		tuple = heap_modify_tuple(tuple, RelationGetDescr(rel), unconstify(Datum *, values),
 								  unconstify(bool *, nulls), unconstify(bool *, replace));
-	if (should_free)
-		heap_freetuple(old_tuple);
-	ExecForceStoreHeapTuple(new_tuple, slot, true);
+		ExecForceStoreHeapTuple(tuple, slot, true);
+	}
 
-	result = table_tuple_update(rel, &tid, slot, GetCurrentCommandId(true), GetActiveSnapshot(),
-								InvalidSnapshot, true, &failure, &lockmode, &update);
+	result = write_row(rel, &tid, slot, true);
 	switch (result)
 	{
 		case TM_Ok:
@@ -114,9 +120,101 @@ fx_row_update(Relation rel, TupleTableSlot *slot, const Datum *values, const boo
 		default:
 			elog(ERROR, "unexpected result of updating a row: %u", result);
 	}
+}
 
-	if (unlikely(fx_any_index_wants(update)))
+/*
+ * Replace a column of a varlena type, in a row that is not locked, by a value of
+ * the same length.  False, with nothing done, when it was NULL or of another
+ * length, this is not the newest version or somebody has it locked.
+ */
+bool
+fx_row_patch(Relation rel, ItemPointer tid, TupleTableSlot *slot, int attnum, Datum value)
+{
+	TupleDesc	tupdesc = RelationGetDescr(rel);
+	HeapTuple	tuple;
+	bool		should_free;
+	Datum		stored;
+	bool		isnull;
+
+	if (!table_tuple_fetch_row_version(rel, tid, SnapshotAny, slot))
+		return false;
+	ExecMaterializeSlot(slot);
+	tuple = ExecFetchSlotHeapTuple(slot, false, &should_free);
+	Assert(!should_free);
+	stored = heap_getattr(tuple, attnum, tupdesc, &isnull);
+	return !isnull &&
+		overwrite_value(TupleDescAttr(tupdesc, attnum - 1), DatumGetPointer(stored), value) &&
+		write_row(rel, tid, slot, false) == TM_Ok;
+}
+
+static TM_Result
+write_row(Relation rel, ItemPointer tid, TupleTableSlot *slot, bool wait)
+{
+	TM_FailureData failure;
+	TM_Result	result;
+	LockTupleMode lockmode;
+	FxUpdateIndexes update;
+
+	result = table_tuple_update(rel, tid, slot, GetCurrentCommandId(true), GetActiveSnapshot(),
+								InvalidSnapshot, wait, &failure, &lockmode, &update);
+	if (result == TM_Ok && unlikely(fx_any_index_wants(update)))
 		insert_index_entries(rel, slot, update);
+	return result;
+}
+
+/*
+ * Write the values over those of the row, where each takes as much room as that
+ * before, which is the rule.  False when one does not, or a NULL comes or goes.
+ */
+static bool
+overwrite(HeapTuple tuple, TupleDesc tupdesc, const Datum *values, const bool *nulls,
+		  const bool *replace)
+{
+	HeapTupleHeader header = tuple->t_data;
+	char	   *data = (char *) header + header->t_hoff;
+	int			last = tupdesc->natts - 1;
+	uint32		offset = 0;
+
+	while (last >= 0 && !replace[last])
+		last--;
+	if (last >= HeapTupleHeaderGetNatts(header))
+		return false;
+
+	for (int i = 0; i <= last; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(tupdesc, i);
+		bool		isnull = HeapTupleHasNulls(tuple) && att_isnull(i, header->t_bits);
+
+		if (replace[i] && nulls[i] != isnull)
+			return false;
+		if (isnull)
+			continue;
+		offset = att_align_pointer(offset, att->attalign, att->attlen, data + offset);
+		if (replace[i] && !overwrite_value(att, data + offset, values[i]))
+			return false;
+		offset = att_addlength_pointer(offset, att->attlen, data + offset);
+	}
+	return true;
+}
+
+static bool
+overwrite_value(Form_pg_attribute att, char *stored, Datum value)
+{
+	char	   *data = DatumGetPointer(value);
+
+	if (att->attbyval)
+		store_att_byval(stored, value, att->attlen);
+	else if (att->attlen > 0)
+		memcpy(stored, data, att->attlen);
+	else
+	{
+		if (att->attlen != -1 || VARATT_IS_EXTERNAL(stored) || VARATT_IS_EXTERNAL(data) ||
+			VARATT_IS_COMPRESSED(stored) || VARATT_IS_COMPRESSED(data) ||
+			VARSIZE_ANY_EXHDR(stored) != VARSIZE_ANY_EXHDR(data))
+			return false;
+		memcpy(VARDATA_ANY(stored), VARDATA_ANY(data), VARSIZE_ANY_EXHDR(data));
+	}
+	return true;
 }
 
 /*

@@ -22,7 +22,6 @@ static void check_untouched(FxTradeWork *work, const FxTrade *trade);
 static void set_price(FxTradeWork *work, FxBooks *books, const FxTrade *old, const FxTrade *new);
 static void close_units(FxTradeWork *work, FxBooks *books, const FxTrade *old,
 						const FxTrade *new, int128 profit);
-static void make_order(const FxAccount *account, const FxTrade *trade, FxOrder *order);
 static bool must_judge(const FxBooks *books);
 static void judge(FxTradeWork *work, FxBooks *books, FxAccount *before, FxAccount *after,
 				  const FxOrder *order, bool placed_before);
@@ -46,7 +45,7 @@ fx_apply_order(FxTradeWork *work, FxBooks *books, const FxTrade *trade)
 	fx_account_position(books->account, trade->symbol);
 
 	old_context = MemoryContextSwitchTo(work->row_context);
-	make_order(books->account, trade, &order);
+	fx_make_order(books->account, trade, &order);
 	after = fx_account_copy(books->account);
 	fx_order_apply(after, &order);
 	judge(work, books, books->account, after, &order, false);
@@ -66,7 +65,7 @@ fx_apply_execution(FxTradeWork *work, FxBooks *books, const FxTrade *trade)
 	int128		profit = trade->profit;
 	bool		judged;
 
-	make_order(account, trade, &order);
+	fx_make_order(account, trade, &order);
 	judged = must_judge(books) &&
 		!(order.closed && trade->executed_at < account->periods[FX_DAY].started_at);
 	position = fx_account_position(account, trade->symbol);
@@ -132,8 +131,14 @@ fx_apply_change(FxTradeWork *work, FxBooks *books, const FxTrade *old, const FxT
 	int128		profit = difference(new->profit, old->profit);
 	int128		net = difference(fx_trade_net(new), fx_trade_net(old));
 
-	if (closes && must_judge(books) && fx_risk_state(books->risk) == FX_HALTED)
-		fx_risk_refuse_closing(books->risk);
+	if (closes && must_judge(books))
+	{
+		FxOrder		closing;
+
+		fx_make_order(account, old, &closing);
+		if (fx_risk_state(books->risk, &closing) == FX_HALTED)
+			fx_risk_refuse_closing(books->risk, &closing);
+	}
 
 	if (!old->has_price && new->has_price)
 		set_price(work, books, old, new);
@@ -217,8 +222,11 @@ close_units(FxTradeWork *work, FxBooks *books, const FxTrade *old, const FxTrade
 	fx_streak_add(books, new->closed_at, &new->id, true, fx_trade_net(new));
 }
 
-static void
-make_order(const FxAccount *account, const FxTrade *trade, FxOrder *order)
+/*
+ * A trade as limits look at it.
+ */
+void
+fx_make_order(const FxAccount *account, const FxTrade *trade, FxOrder *order)
 {
 	memset(order, 0, sizeof(*order));
 	strlcpy(order->symbol, trade->symbol, sizeof(order->symbol));
@@ -230,6 +238,8 @@ make_order(const FxAccount *account, const FxTrade *trade, FxOrder *order)
 	order->closed = trade->is_closed;
 	order->has_strategy = trade->has_strategy;
 	order->strategy_id = trade->strategy_id;
+	order->has_id = true;
+	order->id = trade->id;
 }
 
 static bool

@@ -112,9 +112,14 @@ fx_close_trade(PG_FUNCTION_ARGS)
 	check_closing(&trade, &closing, PG_ARGISNULL(5));
 
 	fx_act_as_owner(RelationGetRelid(trades), &save_userid, &save_sec_context);
-	if ((books.risk->nlimits > 0 || books.account->state != FX_ACTIVE) &&
-		fx_risk_state(books.risk) == FX_HALTED)
-		fx_risk_refuse_closing(books.risk);
+	if (books.risk->nlimits > 0 || books.account->state != FX_ACTIVE)
+	{
+		FxOrder		order;
+
+		fx_make_order(books.account, &trade, &order);
+		if (fx_risk_state(books.risk, &order) == FX_HALTED)
+			fx_risk_refuse_closing(books.risk, &order);
+	}
 	compute(&work, &books, &trade, &closing);
 	book(&work, &books, &trade, &closing);
 	fx_work_write_books(&work, &books, 1);

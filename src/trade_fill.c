@@ -84,8 +84,7 @@ fx_trade_fill(FxTradeWork *work, FxBooks *books, const FxTrade *trade, const FxO
 	own->net = fx_fixed_net(*profit, trade->commission, trade->swap);
 	own->has_result = true;
 	own->locked = true;
-	own->changed = true;
-	work->nchanged++;
+	fx_work_change(work, own);
 	if (fill.opened == 0)
 	{
 		own->is_closed = true;
@@ -196,9 +195,7 @@ take_units(FxTradeWork *work, FxBooks *books, const FxTrade *trade, const FxOrde
 		fx_fixed_add_to(&total, cost, "cost of the position");
 
 		ticket->open -= taken;
-		if (!ticket->changed)
-			work->nchanged++;
-		ticket->changed = true;
+		fx_work_change(work, ticket);
 		if (ticket->open == 0)
 		{
 			ticket->is_closed = true;

@@ -133,7 +133,6 @@ static void write_closures(FxTradeWork *work);
 static void write_trades(FxTradeWork *work);
 static void put_closure(Column *columns, int row, const FxClosure *closure);
 static void put_ticket(Column *columns, int row, const FxTicket *ticket);
-static void update_trades(FxTradeWork *work, SPIPlanPtr plan, Column *columns, int nrows);
 static int	execute(SPIPlanPtr plan, Column *columns, int ncolumns, int nrows);
 static SPIPlanPtr prepare(const char *query, const Oid *types, int ntypes);
 static void plan_by_index(SPIPlanPtr plan);
@@ -194,6 +193,22 @@ fx_work_add_closure(FxTradeWork *work)
 }
 
 /*
+ * A ticket is to be written.
+ */
+void
+fx_work_change(FxTradeWork *work, FxTicket *ticket)
+{
+	MemoryContext old_context;
+
+	if (ticket->changed)
+		return;
+	ticket->changed = true;
+	old_context = MemoryContextSwitchTo(work->context);
+	work->changed = lappend(work->changed, ticket);
+	MemoryContextSwitchTo(old_context);
+}
+
+/*
  * A rate as it is noted.
  */
 void
@@ -244,7 +259,7 @@ fx_work_write_trades(FxTradeWork *work)
 {
 	if (work->nclosures > 0)
 		write_closures(work);
-	if (work->nchanged > 0)
+	if (work->changed != NIL)
 		write_trades(work);
 }
 
@@ -357,35 +372,30 @@ static void
 write_trades(FxTradeWork *work)
 {
 	static SPIPlanPtr plan = NULL;
-	int			chunk = Min(work->nchanged, CHUNK_ROWS);
-	Column	   *columns = NULL;
-	HASH_SEQ_STATUS seq;
-	FxTicket   *ticket;
-	int			row = 0;
+	int			nchanged = list_length(work->changed);
 
 	SPI_connect();
 	if (plan == NULL)
 		plan = prepare(update_query, update_types, UPDATE_COLUMNS);
-	hash_seq_init(&seq, work->tickets);
-	while ((ticket = (FxTicket *) hash_seq_search(&seq)) != NULL)
+	for (int first = 0; first < nchanged; first += CHUNK_ROWS)
 	{
-		if (!ticket->changed)
-			continue;
-		if (columns == NULL)
-			columns = make_columns(update_types, UPDATE_COLUMNS, chunk);
-		put_ticket(columns, row++, ticket);
-		ticket->changed = false;
-		if (row == chunk)
-		{
-			update_trades(work, plan, columns, row);
-			columns = NULL;
-			row = 0;
-		}
+		int			nrows = Min(nchanged - first, CHUNK_ROWS);
+		Column	   *columns = make_columns(update_types, UPDATE_COLUMNS, nrows);
+
+		for (int row = 0; row < nrows; row++)
+			put_ticket(columns, row, (const FxTicket *) list_nth(work->changed, first + row));
+		plan_by_index(plan);
+		fx_trade_write_begin();
+		if (execute(plan, columns, UPDATE_COLUMNS, nrows) != SPI_OK_UPDATE)
+			elog(ERROR, "could not update trades");
+		fx_trade_write_end();
+		if (SPI_processed != nrows)
+			ereport(ERROR,
+					errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+					errmsg("a trigger of table \"%s\" suppressed an update of the risk engine",
+						   RelationGetRelationName(work->trades)));
 	}
-	if (row > 0)
-		update_trades(work, plan, columns, row);
 	SPI_finish();
-	work->nchanged = 0;
 }
 
 static void
@@ -408,21 +418,6 @@ put_ticket(Column *columns, int row, const FxTicket *ticket)
 	put_text(&columns[UPDATE_PROFIT_SOURCE], row, source_names[true]);
 	put_conversion(&columns[UPDATE_CONVERSION_RATE], &columns[UPDATE_CONVERSION_PAIR],
 				   &columns[UPDATE_CONVERSION_AT], row, &result->conversion);
-}
-
-static void
-update_trades(FxTradeWork *work, SPIPlanPtr plan, Column *columns, int nrows)
-{
-	plan_by_index(plan);
-	fx_trade_write_begin();
-	if (execute(plan, columns, UPDATE_COLUMNS, nrows) != SPI_OK_UPDATE)
-		elog(ERROR, "could not update trades");
-	fx_trade_write_end();
-	if (SPI_processed != nrows)
-		ereport(ERROR,
-				errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
-				errmsg("a trigger of table \"%s\" suppressed an update of the risk engine",
-					   RelationGetRelationName(work->trades)));
 }
 
 static int

@@ -13,6 +13,7 @@
 
 #include "executor/tuptable.h"
 #include "lib/pairingheap.h"
+#include "nodes/pg_list.h"
 #include "utils/hsearch.h"
 #include "utils/relcache.h"
 #include "utils/snapshot.h"
@@ -176,7 +177,7 @@ struct FxTradeWork
 	Snapshot	snapshot;		/* NULL until rows are looked up */
 	TupleTableSlot *slot;		/* for rows of the table, likewise */
 	HTAB	   *tickets;		/* FxTicket by id, NULL until there are any */
-	int			nchanged;
+	List	   *changed;		/* those to be written, in order */
 	int			nclosures;
 	int			closures_size;
 	FxClosure  *closures;
@@ -229,11 +230,13 @@ extern void fx_apply_order(FxTradeWork *work, FxBooks *books, const FxTrade *tra
 extern void fx_apply_execution(FxTradeWork *work, FxBooks *books, const FxTrade *trade);
 extern void fx_apply_change(FxTradeWork *work, FxBooks *books, const FxTrade *old,
 							const FxTrade *new);
+extern void fx_make_order(const FxAccount *account, const FxTrade *trade, FxOrder *order);
 
 /* trade_store.c */
 extern void fx_work_begin(FxTradeWork *work, Relation trades);
 extern void fx_books_open(FxBooks *books, const pg_uuid_t *user_id);
 extern FxClosure *fx_work_add_closure(FxTradeWork *work);
+extern void fx_work_change(FxTradeWork *work, FxTicket *ticket);
 extern void fx_work_conversion(const FxRate *rate, FxConversion *conversion);
 extern void fx_closures_set_price(const pg_uuid_t *trade_id, int128 open, int128 price);
 extern void fx_work_write_books(FxTradeWork *work, FxBooks *books, int nbooks);

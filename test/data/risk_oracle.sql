@@ -304,7 +304,8 @@ RETURNS SETOF record STABLE LANGUAGE sql AS $$
                          WHERE x.user_id = who ORDER BY x.symbol, x.at DESC, x.id DESC) AS e USING (symbol)
 $$;
 
--- The newest losing trades in a row, of those that a limit looks at
+-- The newest losing trades in a row, of those that a limit looks at.  A trade that a fill used up neither won nor
+-- lost anything: the fill did.
 CREATE FUNCTION streak_of(who uuid, since timestamptz DEFAULT NULL, of_symbol text DEFAULT NULL,
                           of_strategy uuid DEFAULT NULL, OUT losses bigint, OUT losing_since timestamptz)
 STABLE LANGUAGE sql AS $$
@@ -314,6 +315,7 @@ STABLE LANGUAGE sql AS $$
               FROM (SELECT id, closed_at, coalesce(profit, 0) - coalesce(commission, 0) + coalesce(swap, 0) AS net
                       FROM trades
                      WHERE user_id = who AND status = 'executed' AND closed_at IS NOT NULL
+                       AND NOT (coalesce(open_quantity = 0, false) AND position_method IS NULL AND coalesce(profit, 0) = 0)
                        AND (since IS NULL OR closed_at > since)
                        AND (of_symbol IS NULL OR symbol = of_symbol)
                        AND (of_strategy IS NULL OR strategy_id = of_strategy)) AS t) AS s
@@ -332,14 +334,18 @@ DECLARE
     total numeric := 0;
     p record;
     mark numeric;
+    worth numeric;
 BEGIN
     FOR p IN SELECT * FROM positions_of(who) WHERE long_quantity > 0 OR short_quantity > 0 LOOP
         mark := mark_of(p.symbol, p.last_price, p.last_price_at, now);
         IF mark IS NULL OR p.unpriced_trades > 0 THEN
             RETURN NULL;
         END IF;
-        total := total + convert((p.long_quantity - p.short_quantity) * mark - (p.long_cost - p.short_cost),
-                                 rate(quote_of(p.symbol), account_currency, now));
+        -- nothing is nothing in any currency
+        worth := (p.long_quantity - p.short_quantity) * mark - (p.long_cost - p.short_cost);
+        IF worth <> 0 THEN
+            total := total + convert(worth, rate(quote_of(p.symbol), account_currency, now));
+        END IF;
     END LOOP;
     RETURN total;
 END $$;
@@ -366,7 +372,7 @@ BEGIN
         starts := period_start(p.kind, now_is(), a.time_zone, a.cutoff);
         IF starts > p.started_at THEN
             UPDATE periods SET started_at = starts, balance = balance_now, deposits = 0,
-                               equity = balance_now + unrealized_of(who, starts)
+                               equity = balance_now + unrealized_of(who, starts - interval '1 microsecond')
              WHERE user_id = who AND kind = p.kind;
         END IF;
     END LOOP;
@@ -398,7 +404,7 @@ CREATE FUNCTION average_cost(units numeric, q numeric, c numeric) RETURNS numeri
     SELECT CASE WHEN units = q THEN c ELSE round(c * units * 1.0000000000000000000000000000000000000000 / q, 8) END
 $$;
 
--- tried: of an order that waits, what it would bring is estimated at the average
+-- tried: of an order that waits, what it would bring is estimated at the average, whatever its row says
 CREATE FUNCTION fill(who uuid, trade uuid, tried boolean) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     a accounts;
@@ -420,6 +426,9 @@ DECLARE
     first_closure integer;
 BEGIN
     SELECT * INTO a FROM accounts WHERE user_id = who;
+    IF tried THEN
+        UPDATE trades SET profit = 0 WHERE id = trade;
+    END IF;
     SELECT * INTO t FROM trades WHERE id = trade;
     PERFORM move_anchors(who, -coalesce(t.commission, 0), t.executed_at);
     IF t.closed_at IS NOT NULL THEN
@@ -523,8 +532,8 @@ STABLE LANGUAGE sql AS $$
     SELECT coalesce(sum(CASE WHEN extract(isodow FROM d) = triple THEN 3 ELSE 1 END), 0)
       FROM generate_series(since::date - 1, until::date + 1, interval '1 day') AS d
      WHERE extract(isodow FROM d) <= 5
-       AND (d + time '17:00') AT TIME ZONE 'America/New_York' >= since
-       AND (d + time '17:00') AT TIME ZONE 'America/New_York' < until
+       AND (d::date + time '17:00') AT TIME ZONE 'America/New_York' >= since
+       AND (d::date + time '17:00') AT TIME ZONE 'America/New_York' < until
 $$;
 
 CREATE FUNCTION close_trade(who uuid, trade uuid, at_price numeric, at timestamptz, fee numeric, swap_given numeric,
@@ -570,7 +579,7 @@ BEGIN
     IF carried IS NULL THEN
         SELECT CASE t.type WHEN 'buy' THEN swap_long ELSE swap_short END, pip_size, triple_swap_weekday
           INTO points, pip, triple FROM fx.instruments WHERE symbol = t.symbol;
-        carried := coalesce(convert(points * pip / 10 * closing * nights(t.executed_at, at, triple), r), 0);
+        carried := coalesce(convert(round(points * pip / 10 * closing * nights(t.executed_at, at, triple), 8), r), 0);
     END IF;
 
     UPDATE closures SET realized = gain_quote, profit = gain, profit_source = 'computed'
@@ -607,7 +616,8 @@ BEGIN
         h.notional := CASE WHEN h.net = 0 THEN 0
                            ELSE convert(round(abs(h.net) * mark, 8), rate(quote_of(p.symbol), account_currency, now_is())) END;
         h.base_worth := CASE WHEN h.net = 0 THEN 0
-                             ELSE convert(abs(h.net), rate(base_of(p.symbol), account_currency, now_is())) * sign(h.net) END;
+                             ELSE sign(h.net) * coalesce(convert(abs(h.net), rate(base_of(p.symbol), account_currency, now_is())),
+                                                         h.notional) END;
         RETURN NEXT h;
     END LOOP;
 END $$;
@@ -710,7 +720,9 @@ BEGIN
         IF phase = 'after' AND o.price IS NOT NULL THEN
             order_price := (candle(o.symbol, now_is())).price;
             amount := abs(o.price - order_price);
-            basis := order_price;
+            IF l.percentage THEN
+                basis := order_price;
+            END IF;
         END IF;
     WHEN l.type IN ('max_exposure', 'max_leverage') THEN
         SELECT CASE WHEN bool_or(h.notional IS NULL) THEN NULL ELSE coalesce(sum(h.notional), 0) END INTO amount
@@ -801,8 +813,9 @@ CREATE FUNCTION measures(who uuid, o asked, phase text) RETURNS measured[] STABL
 DECLARE
     equity numeric := equity_of(who);
     held holding[] := ARRAY(SELECT h FROM holdings_of(who, o) AS h);
+    seen measured[];
 BEGIN
-    RETURN ARRAY(
+    seen := ARRAY(
         SELECT measure(who, l, o, phase, equity, held, c)
           FROM limits l
          CROSS JOIN LATERAL unnest(CASE WHEN l.type <> 'max_currency_exposure' THEN ARRAY[NULL]
@@ -810,6 +823,12 @@ BEGIN
                                         ELSE ARRAY[base_of(o.symbol), quote_of(o.symbol)] END) WITH ORDINALITY AS c (c, n)
          WHERE l.user_id = who AND l.is_active AND judges(l, o)
          ORDER BY l.id, c.n);
+    -- the larger of two currencies is not known while one of them is not
+    RETURN ARRAY(
+        SELECT CASE WHEN bool_and(m.known) OVER (PARTITION BY m.limit_id) THEN (m.limit_id, m.known, m.amount, m.basis, m.is_ratio, m.breached, m.current_value, m.bound_value)::measured
+                    ELSE (m.limit_id, false, NULL, NULL, m.is_ratio, false, NULL, NULL)::measured END
+          FROM unnest(seen) WITH ORDINALITY AS m (limit_id, known, amount, basis, is_ratio, breached, current_value, bound_value, n)
+         ORDER BY n);
 END $$;
 
 CREATE FUNCTION increases(b measured, f measured) RETURNS boolean IMMUTABLE LANGUAGE sql AS $$
@@ -858,7 +877,7 @@ BEGIN
 END $$;
 
 -- The end of every statement that touched an account
-CREATE FUNCTION finish(who uuid) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION finish(who uuid, latching boolean DEFAULT true) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     equity numeric := equity_of(who);
     held holding[] := ARRAY(SELECT h FROM holdings_of(who, NULL) AS h);
@@ -876,7 +895,7 @@ BEGIN
              WHERE id = l.id RETURNING * INTO l;
         END IF;
         m := measure(who, l, NULL, 'now', equity, held);
-        IF latches(l) AND m.breached AND l.breached_at IS NULL THEN
+        IF latching AND latches(l) AND m.breached AND l.breached_at IS NULL THEN
             UPDATE limits
                SET breached_at = now_is(),
                    breached_until = CASE
@@ -1004,24 +1023,33 @@ BEGIN
         rest := rest + c.quantity;
     END LOOP;
     UPDATE trades SET price = at_price WHERE id = which;
-    INSERT INTO executions (user_id, symbol, price, at) VALUES (t.user_id, t.symbol, at_price, t.executed_at);
+    IF t.closed_at IS NULL THEN
+        INSERT INTO executions (user_id, symbol, price, at) VALUES (t.user_id, t.symbol, at_price, t.executed_at);
+    END IF;
     PERFORM finish(t.user_id);
 END $$;
 
--- A closing is refused by nothing but a halt, of the account or by a limit of all that it does.
-CREATE FUNCTION check_halt(who uuid) RETURNS void LANGUAGE plpgsql AS $$
+-- A closing is refused by nothing but a halt, of the account or by a limit that covers the trade.
+CREATE FUNCTION check_halt(who uuid, t trades) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     equity numeric := equity_of(who);
     held holding[] := ARRAY(SELECT h FROM holdings_of(who, NULL) AS h);
+    o asked := (t.symbol, t.type, t.quantity, t.price, now_is(), t.strategy_id, false, false);
 BEGIN
     IF (SELECT state FROM accounts WHERE user_id = who) = 'halted' OR EXISTS (
             SELECT FROM limits l
-             WHERE l.user_id = who AND l.is_active AND l.symbol IS NULL AND l.currency IS NULL AND l.strategy_id IS NULL
+             WHERE l.user_id = who AND l.is_active AND judges(l, o)
                AND (l.type = 'kill_switch' AND l.action IN ('block', 'halt')
                     OR l.action = 'halt' AND (is_latched(l) OR (measure(who, l, NULL, 'now', equity, held)).breached))) THEN
         RAISE EXCEPTION 'halted' USING ERRCODE = 'XF002';
     END IF;
 END $$;
+
+-- What the application writes was not computed.
+CREATE FUNCTION write_profit(trade uuid, gain numeric) RETURNS void LANGUAGE sql AS $$
+    UPDATE trades SET profit = gain, profit_source = 'application', conversion_rate = NULL, conversion_pair = NULL, conversion_at = NULL
+     WHERE id = trade AND profit IS DISTINCT FROM gain
+$$;
 
 CREATE FUNCTION close_by_application(trade uuid, at timestamptz, gain numeric, fee numeric, carried numeric) RETURNS void
 LANGUAGE plpgsql AS $$
@@ -1030,10 +1058,11 @@ DECLARE
 BEGIN
     SELECT * INTO t FROM trades WHERE id = trade;
     PERFORM roll(t.user_id);
-    PERFORM check_halt(t.user_id);
+    PERFORM check_halt(t.user_id, t);
     PERFORM leave(t.user_id, trade, coalesce(t.open_quantity, t.quantity), at);
     UPDATE closures SET profit = gain - coalesce(t.profit, 0) WHERE id = (SELECT max(id) FROM closures WHERE trade_id = trade);
-    UPDATE trades SET closed_at = at, profit = gain, commission = fee, swap = carried WHERE id = trade;
+    UPDATE trades SET closed_at = at, commission = fee, swap = carried WHERE id = trade;
+    PERFORM write_profit(trade, gain);
     PERFORM move_anchors(t.user_id, gain - coalesce(t.profit, 0) - (fee - coalesce(t.commission, 0))
                                     + carried - coalesce(t.swap, 0), at);
     PERFORM finish(t.user_id);
@@ -1048,7 +1077,7 @@ BEGIN
     SELECT * INTO t FROM trades WHERE id = trade;
     PERFORM roll(t.user_id);
     IF t.status = 'executed' AND t.closed_at IS NULL THEN
-        PERFORM check_halt(t.user_id);
+        PERFORM check_halt(t.user_id, t);
     END IF;
     gain := close_trade(t.user_id, trade, at_price, at, fee, carried, units);
     PERFORM finish(t.user_id);
@@ -1061,7 +1090,7 @@ DECLARE
 BEGIN
     SELECT * INTO t FROM trades WHERE id = trade;
     PERFORM roll(t.user_id);
-    UPDATE trades SET profit = gain WHERE id = trade;
+    PERFORM write_profit(trade, gain);
     PERFORM move_anchors(t.user_id, gain - coalesce(t.profit, 0), now_is());
     PERFORM finish(t.user_id);
 END $$;
@@ -1095,7 +1124,6 @@ CREATE FUNCTION set_state(who uuid, new_state text) RETURNS void LANGUAGE plpgsq
 BEGIN
     PERFORM roll(who);
     UPDATE accounts SET state = new_state WHERE user_id = who;
-    PERFORM finish(who);
 END $$;
 
 CREATE FUNCTION put_limit(item jsonb) RETURNS void LANGUAGE plpgsql AS $$
@@ -1129,14 +1157,24 @@ DECLARE
 BEGIN
     SELECT * INTO l FROM limits WHERE id = which;
     PERFORM roll(l.user_id);
+    equity := equity_of(l.user_id);
+    IF NOT is_latched(l) AND NOT (latches(l) AND (measure(l.user_id, l, NULL, 'now', equity,
+                                                          ARRAY(SELECT h FROM holdings_of(l.user_id, NULL) AS h))).breached) THEN
+        PERFORM finish(l.user_id, false);
+        RETURN;
+    END IF;
+    IF l.type LIKE 'trailing%' AND equity IS NULL THEN
+        RAISE EXCEPTION 'equity is not known' USING ERRCODE = '55000';
+    END IF;
     UPDATE limits SET breached_at = NULL, breached_until = NULL, breach_value = NULL, cleared_at = now_is() WHERE id = which;
     INSERT INTO events VALUES (l.user_id, 'cleared', l.id, l.type);
-    equity := equity_of(l.user_id);
     IF l.type = 'trailing_drawdown' THEN
         UPDATE accounts SET high_water_mark = coalesce(equity, high_water_mark) WHERE user_id = l.user_id;
     ELSIF l.type = 'trailing_drawdown_eod' THEN
         UPDATE accounts SET eod_high_water_mark = coalesce(equity, eod_high_water_mark) WHERE user_id = l.user_id;
     END IF;
+    -- what is breached still latches again at the next event
+    PERFORM finish(l.user_id, false);
 END $$;
 
 -- What readers see: as if somebody had looked now, but nothing stays

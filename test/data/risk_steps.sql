@@ -89,7 +89,7 @@ BEGIN
     IF d >= 0.97 THEN
         -- the cut itself, and its neighbours
         SELECT a.day_ends_at + floor(uniform(-1, 2)) * interval '1 microsecond' INTO clock
-          FROM accounts a WHERE a.day_ends_at > clock + interval '1 second' ORDER BY dice() LIMIT 1;
+          FROM (SELECT * FROM accounts ORDER BY user_id) AS a WHERE a.day_ends_at > clock + interval '1 second' ORDER BY dice() LIMIT 1;
         clock := coalesce(clock, now_is());
     END IF;
     CALL set_clock(clock);
@@ -123,7 +123,7 @@ DECLARE
     money numeric := t.initial / 10000 + 10;
     written numeric;
 BEGIN
-    SELECT * INTO m FROM market WHERE symbol <> 'AUDCAD' OR dice() < 0.2 ORDER BY dice() LIMIT 1;
+    SELECT * INTO m FROM (SELECT * FROM market ORDER BY symbol) AS p WHERE symbol <> 'AUDCAD' OR dice() < 0.2 ORDER BY dice() LIMIT 1;
     d := dice();
     at := CASE WHEN status IN ('pending', 'rejected') THEN NULL
                WHEN d < 0.85 THEN clock
@@ -216,18 +216,18 @@ DECLARE
     numbers numeric[];
     at timestamptz;
 BEGIN
-    SELECT * INTO t FROM traders ORDER BY dice() LIMIT 1;
+    SELECT * INTO t FROM (SELECT * FROM traders ORDER BY n) AS p ORDER BY dice() LIMIT 1;
     engine := NULL;
 
     IF d < 0.05 THEN
-        SELECT * INTO x FROM trades p WHERE p.user_id = t.user_id AND p.status = 'pending' ORDER BY dice() LIMIT 1;
+        SELECT * INTO x FROM (SELECT * FROM trades ORDER BY id) AS p WHERE p.user_id = t.user_id AND p.status = 'pending' ORDER BY dice() LIMIT 1;
         IF FOUND THEN
             engine := format('UPDATE fx.trades SET status = %L WHERE id = %L', 'cancelled', x.id);
             oracle := format('SELECT cancel(%L)', x.id);
             RETURN;
         END IF;
     ELSIF d < 0.15 THEN
-        SELECT * INTO x FROM trades p WHERE p.user_id = t.user_id AND p.status = 'pending' ORDER BY dice() LIMIT 1;
+        SELECT * INTO x FROM (SELECT * FROM trades ORDER BY id) AS p WHERE p.user_id = t.user_id AND p.status = 'pending' ORDER BY dice() LIMIT 1;
         IF FOUND THEN
             SELECT coalesce(x.price, m.price) INTO x.price FROM market m WHERE m.symbol = x.symbol;
             engine := format('UPDATE fx.trades SET status = ''executed'', executed_at = %L, price = %s WHERE id = %L', now_is(), x.price, x.id);
@@ -235,7 +235,7 @@ BEGIN
             RETURN;
         END IF;
     ELSIF d < 0.31 THEN
-        SELECT * INTO x FROM trades p WHERE p.user_id = t.user_id AND p.status = 'executed' AND p.closed_at IS NULL
+        SELECT * INTO x FROM (SELECT * FROM trades ORDER BY id) AS p WHERE p.user_id = t.user_id AND p.status = 'executed' AND p.closed_at IS NULL
          ORDER BY dice() < 0.3, p.executed_at, p.id LIMIT 1;
         IF FOUND THEN
             at := greatest(x.executed_at, now_is() - CASE WHEN dice() < 0.2 THEN uniform(0, 30) ELSE 0 END * interval '1 hour');
@@ -259,7 +259,7 @@ BEGIN
             RETURN;
         END IF;
     ELSIF d < 0.32 THEN
-        SELECT * INTO x FROM trades p WHERE p.user_id = t.user_id AND p.status = 'executed' AND p.price IS NULL ORDER BY dice() LIMIT 1;
+        SELECT * INTO x FROM (SELECT * FROM trades ORDER BY id) AS p WHERE p.user_id = t.user_id AND p.status = 'executed' AND p.price IS NULL ORDER BY dice() LIMIT 1;
         IF FOUND THEN
             SELECT m.price INTO x.price FROM market m WHERE m.symbol = x.symbol;
             engine := format('UPDATE fx.trades SET price = %s WHERE id = %L', x.price, x.id);
@@ -267,7 +267,7 @@ BEGIN
             RETURN;
         END IF;
     ELSIF d < 0.34 THEN
-        SELECT * INTO x FROM trades p WHERE p.user_id = t.user_id AND p.closed_at IS NOT NULL ORDER BY dice() LIMIT 1;
+        SELECT * INTO x FROM (SELECT * FROM trades ORDER BY id) AS p WHERE p.user_id = t.user_id AND p.closed_at IS NOT NULL ORDER BY dice() LIMIT 1;
         IF FOUND THEN
             numbers := ARRAY[round(uniform(-50, 50)::numeric, 2)];
             engine := format('UPDATE fx.trades SET profit = %s WHERE id = %L', numbers[1], x.id);
@@ -285,7 +285,7 @@ BEGIN
         END IF;
         RETURN;
     ELSIF d < 0.48 THEN
-        SELECT * INTO l FROM limits p WHERE p.user_id = t.user_id AND p.is_active ORDER BY dice() LIMIT 1;
+        SELECT * INTO l FROM (SELECT * FROM limits ORDER BY id) AS p WHERE p.user_id = t.user_id AND p.is_active ORDER BY dice() LIMIT 1;
         IF FOUND AND (dice() < 0.3 OR (SELECT count(*) FROM limits p WHERE p.user_id = t.user_id AND p.is_active) > 8) THEN
             numbers := ARRAY[round(l.value * (10 ^ uniform(-0.3, 0.5))::numeric, CASE WHEN l.type LIKE 'max_%s' OR l.type = 'max_order_rate' THEN 0 ELSE 4 END)];
             numbers[1] := least(numbers[1], 1000 * CASE WHEN l.type = 'max_order_rate' THEN 1 ELSE 1000000 END);
@@ -305,7 +305,7 @@ BEGIN
         END IF;
         RETURN;
     ELSIF d < 0.51 THEN
-        SELECT * INTO l FROM limits p WHERE p.user_id = t.user_id AND p.is_active AND p.breached_at IS NOT NULL ORDER BY dice() LIMIT 1;
+        SELECT * INTO l FROM (SELECT * FROM limits ORDER BY id) AS p WHERE p.user_id = t.user_id AND p.is_active AND p.breached_at IS NOT NULL ORDER BY dice() LIMIT 1;
         IF FOUND THEN
             engine := format('SELECT fx.clear_breach(%L, %L)', l.id, 'looked at');
             oracle := format('SELECT clear_breach(%L)', l.id);
@@ -341,7 +341,7 @@ BEGIN
 
     FOR n IN 1 .. CASE WHEN dice() < 0.7 THEN 1 ELSE floor(uniform(2, 5))::int END LOOP
         IF dice() < 0.1 THEN
-            SELECT * INTO t FROM traders ORDER BY dice() LIMIT 1;
+            SELECT * INTO t FROM (SELECT * FROM traders ORDER BY n) AS p ORDER BY dice() LIMIT 1;
         END IF;
         rows := rows || some_trade(t);
     END LOOP;
@@ -376,10 +376,10 @@ EXCEPTION WHEN OTHERS THEN
         -- of the engine it is the JSON of all limits that were breached
         IF about LIKE '{%' THEN
             SELECT string_agg(DISTINCT v ->> 'id', ' ' ORDER BY v ->> 'id') INTO about
-              FROM jsonb_array_elements(about::jsonb -> 'limits') AS v WHERE v ->> 'reason' IS NOT NULL;
+              FROM jsonb_array_elements(about::jsonb -> 'limits') AS v WHERE v ->> 'reason' IS NOT NULL AND v ->> 'action' <> 'warn';
         END IF;
         result := state || ' ' || about;
-    ELSIF state NOT LIKE 'XF%' AND state <> '22023' THEN
+    ELSIF state NOT LIKE 'XF%' AND state NOT IN ('22023', '55000') THEN
         result := state || ' ' || message;
     END IF;
 END $$;
@@ -403,7 +403,8 @@ BEGIN
     ours := attempt(oracle);
     theirs := attempt(engine);
     INSERT INTO journal VALUES (n, current_setting('fxplatform.clock'), engine, oracle, theirs.result, ours.result);
-    IF theirs.result IS DISTINCT FROM ours.result THEN
+    -- a reader lists what demands a state
+    IF theirs.result IS DISTINCT FROM ours.result AND NOT (ours.result = 'state' AND theirs.result <> 'allowed') THEN
         report := format(E'engine: %s (%s)\noracle: %s (%s)', theirs.result, theirs.said, ours.result, ours.said);
     ELSE
         SELECT string_agg(format(E'user %s, %s\nengine: %s\noracle: %s', c.trader, c.what,

@@ -168,6 +168,7 @@ ROLLBACK TO s;
 -- DETAIL has every limit: those that refuse, most used first, and the others
 DELETE FROM risk_limits;
 DELETE FROM trades;
+DELETE FROM risk_events;
 INSERT INTO risk_limits (id, user_id, name, type, limit_type, limit_value, action, symbol)
 SELECT ('00000000-0000-4000-8000-0000000000e' || n)::uuid, :'a1', name, type, unit, value, action, symbol FROM (VALUES
     (1, 'units', 'max_position', 'absolute', 100, 'block', NULL), (2, 'fat "finger"', 'max_order_size', 'absolute', 50, 'block', NULL), (3, 'tickets', 'max_open_trades', 'absolute', 5, 'block', NULL),
@@ -234,7 +235,7 @@ UPDATE risk_limits SET action = 'reduce_only';
 SELECT pg_temp.try('SELECT pg_temp.put(1)') AS euros, pg_temp.try('SELECT pg_temp.put(-1)') AS reduce;
 UPDATE risk_limits SET action = 'block';
 SELECT pg_temp.try('SELECT pg_temp.put(1)') AS euros, pg_temp.try('SELECT pg_temp.put(-1)') AS reduce;
-SELECT name, breached_at, breached_until, trim_scale(breach_value) AS breach_value FROM risk_limits;
+SELECT name, breached_at, breached_until, trim_scale(breach_value) AS breach_value FROM risk_limits l JOIN risk_limit_state s ON s.limit_id = l.id;
 SELECT * FROM verify_positions();
 DELETE FROM risk_limits;
 DELETE FROM trades;
@@ -310,9 +311,9 @@ SELECT (SELECT count(*) FROM audit_log WHERE resource_type = 'risk_limits' AND a
        (SELECT max(updated_at) FROM risk_limits) = :'before_updated_at' AS same_time;
 SELECT count(*) AS as_reported FROM risk_utilization(:'a1') AS r JOIN risk_limits AS l ON l.id = r.limit_id WHERE r.current_value = l.current_value;
 -- what an application writes there is ignored
-UPDATE risk_limits SET current_value = 99, breached_at = now(), breached_until = 'infinity', breach_value = 5;
+UPDATE risk_limits SET current_value = 99;
 SELECT * FROM pg_temp.spec();
-SELECT count(*) AS latched FROM risk_limits WHERE breached_at IS NOT NULL OR breached_until IS NOT NULL OR breach_value IS NOT NULL;
+SELECT count(*) AS latched FROM risk_limit_state WHERE breached_at IS NOT NULL OR breached_until IS NOT NULL OR breach_value IS NOT NULL;
 SELECT fx.close_trade(id, 1.1, '2024-03-05 11:30:00+00') FROM trades WHERE symbol = 'EURUSD' AND closed_at IS NULL \g /dev/null
 SELECT * FROM pg_temp.spec();
 -- those of a limit that was not active, and of a new user
