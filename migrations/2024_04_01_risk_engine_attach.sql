@@ -2,7 +2,8 @@ DO $$
 DECLARE
     tab text;
 BEGIN
-    FOREACH tab IN ARRAY ARRAY['accounts', 'positions', 'closures', 'cash_flows', 'risk_events'] LOOP
+    FOREACH tab IN ARRAY ARRAY['accounts', 'positions', 'closures', 'cash_flows', 'risk_events',
+                              'risk_limit_state'] LOOP
         EXECUTE format('DROP POLICY IF EXISTS %I ON %I', tab || '_app', tab);
         EXECUTE format('CREATE POLICY %I ON %I TO fx_app USING (true) WITH CHECK (true)', tab || '_app', tab);
         EXECUTE format('DROP POLICY IF EXISTS %I ON %I', tab || '_own', tab);
@@ -61,7 +62,14 @@ CREATE OR REPLACE TRIGGER risk_limits_refresh_insert
     FOR EACH STATEMENT EXECUTE FUNCTION refresh_risk_limits();
 CREATE OR REPLACE TRIGGER risk_limits_refresh_update
     AFTER UPDATE ON risk_limits
-    REFERENCING NEW TABLE AS new_limits
+    REFERENCING OLD TABLE AS old_limits NEW TABLE AS new_limits
+    FOR EACH STATEMENT EXECUTE FUNCTION refresh_risk_limits();
+CREATE OR REPLACE TRIGGER risk_limits_refresh_delete
+    AFTER DELETE ON risk_limits
+    REFERENCING OLD TABLE AS old_limits
+    FOR EACH STATEMENT EXECUTE FUNCTION refresh_risk_limits();
+CREATE OR REPLACE TRIGGER risk_limits_refresh_truncate
+    AFTER TRUNCATE ON risk_limits
     FOR EACH STATEMENT EXECUTE FUNCTION refresh_risk_limits();
 
 CREATE OR REPLACE TRIGGER instruments_forget_prices

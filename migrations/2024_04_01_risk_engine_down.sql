@@ -8,6 +8,8 @@ DROP TRIGGER IF EXISTS trades_risk_truncate ON trades;
 DROP TRIGGER IF EXISTS risk_limits_guard ON risk_limits;
 DROP TRIGGER IF EXISTS risk_limits_refresh_insert ON risk_limits;
 DROP TRIGGER IF EXISTS risk_limits_refresh_update ON risk_limits;
+DROP TRIGGER IF EXISTS risk_limits_refresh_delete ON risk_limits;
+DROP TRIGGER IF EXISTS risk_limits_refresh_truncate ON risk_limits;
 DROP TRIGGER IF EXISTS instruments_forget_prices ON instruments;
 DROP INDEX IF EXISTS idx_trades_open, idx_trades_closed, idx_risk_limits_strategy_id;
 ALTER TABLE risk_limits
@@ -24,11 +26,6 @@ ALTER TABLE risk_limits
     DROP COLUMN lock_at,
     DROP COLUMN window_seconds,
     DROP COLUMN cooldown_seconds,
-    DROP COLUMN breached_at,
-    DROP COLUMN breached_until,
-    DROP COLUMN breach_value,
-    DROP COLUMN cleared_at,
-    DROP COLUMN order_times,
     DROP CONSTRAINT IF EXISTS chk_risk_limits_unit,
     RESET (fillfactor);
 ALTER TABLE trades
@@ -39,5 +36,5 @@ ALTER TABLE trades
     DROP COLUMN conversion_rate,
     DROP COLUMN conversion_pair,
     DROP COLUMN conversion_at;
-DROP TABLE risk_presets, risk_events, cash_flows, closures, positions, accounts;
+DROP TABLE risk_limit_state, risk_presets, risk_events, cash_flows, closures, positions, accounts;
 COMMENT ON COLUMN risk_limits.current_value IS 'The measure now, in its own units also where the limit is a percentage; NULL when unknown';

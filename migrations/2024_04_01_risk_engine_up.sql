@@ -62,12 +62,14 @@ CREATE TABLE positions (
     CONSTRAINT chk_positions_counters CHECK (open_trades >= 0 AND unpriced_trades >= 0)
 ) WITH (fillfactor = 50);
 
--- What was taken out of the positions, and what it brought.
+-- What was taken out of the positions, and what it brought.  No foreign keys to
+-- trades, which would keep them from being truncated: the trigger of trades
+-- takes out what belongs to trades that are gone.
 CREATE TABLE closures (
     id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     user_id UUID NOT NULL REFERENCES users(id) ON DELETE CASCADE,
-    trade_id UUID NOT NULL REFERENCES trades(id) ON DELETE CASCADE,
-    closing_trade_id UUID REFERENCES trades(id) ON DELETE CASCADE,
+    trade_id UUID NOT NULL,
+    closing_trade_id UUID,
     symbol VARCHAR(20) NOT NULL,
     type VARCHAR(10) NOT NULL,
     quantity NUMERIC(18,8) NOT NULL,
@@ -89,7 +91,6 @@ CREATE TABLE closures (
 );
 
 CREATE INDEX idx_closures_trade_id ON closures (trade_id);
-CREATE INDEX idx_closures_closing_trade_id ON closures (closing_trade_id) WHERE closing_trade_id IS NOT NULL;
 CREATE INDEX idx_closures_user_symbol ON closures (user_id, symbol);
 
 CREATE TABLE cash_flows (
@@ -182,11 +183,6 @@ ALTER TABLE risk_limits
     ADD COLUMN lock_at NUMERIC(18,8),
     ADD COLUMN window_seconds INTEGER,
     ADD COLUMN cooldown_seconds INTEGER,
-    ADD COLUMN breached_at TIMESTAMP WITH TIME ZONE,
-    ADD COLUMN breached_until TIMESTAMP WITH TIME ZONE,
-    ADD COLUMN breach_value NUMERIC(28,8),
-    ADD COLUMN cleared_at TIMESTAMP WITH TIME ZONE,
-    ADD COLUMN order_times TIMESTAMP WITH TIME ZONE[],
     ADD CONSTRAINT chk_risk_limits_type CHECK (type::text IN (
         'daily_loss', 'weekly_loss', 'monthly_loss', 'max_drawdown', 'trailing_drawdown',
         'trailing_drawdown_eod', 'max_position', 'max_order_size', 'max_order_value', 'max_exposure',
@@ -232,13 +228,32 @@ ALTER TABLE risk_limits
 
 CREATE INDEX idx_risk_limits_strategy_id ON risk_limits (strategy_id) WHERE strategy_id IS NOT NULL;
 
+-- What limits have come to.  It is apart from them, so that whoever has the row
+-- of a limit locked does not keep the engine from noting it.  Rows go with their
+-- limits by a trigger; a foreign key would forbid to truncate risk_limits.
+CREATE TABLE risk_limit_state (
+    user_id UUID NOT NULL REFERENCES users(id) ON DELETE CASCADE,
+    limit_id UUID NOT NULL,
+    breached_at TIMESTAMP WITH TIME ZONE,
+    breached_until TIMESTAMP WITH TIME ZONE,
+    breach_value NUMERIC(28,8),
+    cleared_at TIMESTAMP WITH TIME ZONE,
+    order_times TIMESTAMP WITH TIME ZONE[],
+    PRIMARY KEY (user_id, limit_id)
+) WITH (fillfactor = 50);
+
+INSERT INTO risk_limit_state (user_id, limit_id)
+SELECT user_id, id FROM risk_limits
+ WHERE is_active AND type IN ('daily_loss', 'max_drawdown');
+
 ALTER TABLE accounts ENABLE ROW LEVEL SECURITY;
 ALTER TABLE positions ENABLE ROW LEVEL SECURITY;
 ALTER TABLE closures ENABLE ROW LEVEL SECURITY;
 ALTER TABLE cash_flows ENABLE ROW LEVEL SECURITY;
 ALTER TABLE risk_events ENABLE ROW LEVEL SECURITY;
+ALTER TABLE risk_limit_state ENABLE ROW LEVEL SECURITY;
 
-GRANT SELECT ON accounts, positions, closures, cash_flows, risk_events, risk_presets
+GRANT SELECT ON accounts, positions, closures, cash_flows, risk_events, risk_presets, risk_limit_state
     TO fx_app, fx_user, fx_reporting;
 GRANT UPDATE (position_method, trading_state, state_reason, time_zone, day_cutoff) ON accounts TO fx_app;
 GRANT INSERT ON cash_flows, risk_events TO fx_app;
@@ -299,8 +314,12 @@ COMMENT ON COLUMN risk_limits.breach_op IS 'reach: breached at the limit; exceed
 COMMENT ON COLUMN risk_limits.lock_at IS 'Equity above which the floor of a trailing drawdown does not rise';
 COMMENT ON COLUMN risk_limits.window_seconds IS 'Of max_order_rate';
 COMMENT ON COLUMN risk_limits.cooldown_seconds IS 'How long max_consecutive_losses stays breached; NULL until it is cleared';
-COMMENT ON COLUMN risk_limits.breached_at IS 'A breached loss limit stays so until breached_until or fx.clear_breach';
-COMMENT ON COLUMN risk_limits.order_times IS 'Of the last orders, for max_order_rate';
+COMMENT ON TABLE risk_limit_state IS 'What limits that hold on or count orders have come to, kept by the trigger of trades; a row for each that was ever active';
+COMMENT ON COLUMN risk_limit_state.breached_at IS 'A breached limit of losses or equity stays so until breached_until or fx.clear_breach; NULL when it is not';
+COMMENT ON COLUMN risk_limit_state.breached_until IS 'infinity until it is cleared';
+COMMENT ON COLUMN risk_limit_state.breach_value IS 'The measure when it was breached, in the account''s currency, or losses in a row';
+COMMENT ON COLUMN risk_limit_state.cleared_at IS 'Losses in a row count from here';
+COMMENT ON COLUMN risk_limit_state.order_times IS 'Of the last orders, for max_order_rate';
 
 -- What there is already, from the trades
 SELECT rebuild_risk_state(id) FROM users;

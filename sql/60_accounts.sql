@@ -132,6 +132,9 @@ BEGIN
 END
 $$;
 
+COMMENT ON FUNCTION cash_amount(uuid, numeric)
+    IS 'an amount of fx.deposit or fx.withdraw, at eight decimals; errors: 22004 NULL, 22003 not finite, 22023 not above zero';
+
 CREATE FUNCTION deposit(user_id uuid, amount numeric, reason text DEFAULT NULL)
 RETURNS numeric
 LANGUAGE plpgsql

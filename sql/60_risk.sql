@@ -8,12 +8,16 @@ IMMUTABLE
 PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE
-               WHEN jsonb_typeof(preferences -> 'initialBalance') IN ('number', 'string')
-                    AND preferences ->> 'initialBalance' ~ '^\d{1,19}(\.\d+)?$'
-               THEN round((preferences ->> 'initialBalance')::numeric, 8)
-               ELSE 0
-           END
+    SELECT coalesce(
+        (SELECT b.balance
+           FROM (SELECT CASE
+                            WHEN jsonb_typeof(preferences -> 'initialBalance') IN ('number', 'string')
+                                 AND preferences ->> 'initialBalance' ~ '^\d{1,20}(\.\d+)?$'
+                            THEN round((preferences ->> 'initialBalance')::numeric, 8)
+                        END) AS b (balance)
+          -- what an account can hold
+          WHERE b.balance < 100000000000000000000),
+        0)
 $$;
 
 COMMENT ON FUNCTION account_initial_balance(jsonb)

@@ -14,11 +14,6 @@ BEGIN
     -- what the engine keeps is not for others to write
     IF TG_OP = 'INSERT' THEN
         NEW.current_value := 0;
-        NEW.breached_at := NULL;
-        NEW.breached_until := NULL;
-        NEW.breach_value := NULL;
-        NEW.cleared_at := NULL;
-        NEW.order_times := NULL;
     ELSE
         IF NEW.user_id <> OLD.user_id THEN
             RAISE EXCEPTION 'column "user_id" of a risk limit cannot change from "%" to "%"',
@@ -27,11 +22,6 @@ BEGIN
         END IF;
 
         NEW.current_value := OLD.current_value;
-        NEW.breached_at := OLD.breached_at;
-        NEW.breached_until := OLD.breached_until;
-        NEW.breach_value := OLD.breach_value;
-        NEW.cleared_at := OLD.cleared_at;
-        NEW.order_times := OLD.order_times;
 
         -- of another kind, with settings that were not given along with it
         IF NEW.type <> OLD.type OR NEW.limit_type <> OLD.limit_type THEN
@@ -52,11 +42,6 @@ BEGIN
            OR NEW.currency IS DISTINCT FROM OLD.currency
            OR NEW.strategy_id IS DISTINCT FROM OLD.strategy_id THEN
             NEW.current_value := 0;
-            NEW.breached_at := NULL;
-            NEW.breached_until := NULL;
-            NEW.breach_value := NULL;
-            NEW.cleared_at := NULL;
-            NEW.order_times := NULL;
         END IF;
     END IF;
 
@@ -87,7 +72,7 @@ END
 $$;
 
 COMMENT ON FUNCTION guard_risk_limit()
-    IS 'trigger, BEFORE INSERT OR UPDATE FOR EACH ROW on fx.risk_limits: fills in the settings that a type has by itself (anchor max; basis initial, anchor, equity or gross; breach_op reach for losses and drawdowns, else exceed; window_seconds 60), keeps current_value, breached_at, breached_until, breach_value, cleared_at and order_times as the engine left them, and starts these anew when the type or the scope changes; error XF003 when user_id would change';
+    IS 'trigger, BEFORE INSERT OR UPDATE FOR EACH ROW on fx.risk_limits: fills in the settings that a type has by itself (anchor max; basis initial, anchor, equity or gross; breach_op reach for losses and drawdowns, else exceed; window_seconds 60), keeps current_value as the engine left it; error XF003 when user_id would change';
 
 CREATE FUNCTION refresh_risk_limits()
 RETURNS trigger
@@ -97,7 +82,9 @@ AS 'MODULE_PATHNAME', 'fx_refresh_risk_limits';
 REVOKE ALL ON FUNCTION refresh_risk_limits() FROM PUBLIC;
 
 COMMENT ON FUNCTION refresh_risk_limits()
-    IS 'trigger, AFTER INSERT OR UPDATE FOR EACH STATEMENT on fx.risk_limits with a table of the new rows: locks the accounts of their users in ascending order and measures their active limits; inactive ones keep their current_value';
+    IS 'trigger, AFTER INSERT, UPDATE, DELETE or TRUNCATE FOR EACH STATEMENT on fx.risk_limits with tables of the old and new rows: locks the accounts of their users in ascending order and measures their active limits; inactive ones keep their current_value; limits that are gone, or whose type or scope changes, lose what fx.risk_limit_state has of them';
+
+REVOKE ALL ON FUNCTION refresh_risk_limits() FROM PUBLIC;
 
 CREATE FUNCTION risk_utilization(user_id uuid)
 RETURNS TABLE (
@@ -111,7 +98,7 @@ RETURNS TABLE (
     status text
 )
 LANGUAGE C
-VOLATILE STRICT
+STABLE STRICT
 PARALLEL SAFE
 ROWS 10
 AS 'MODULE_PATHNAME', 'fx_risk_utilization';

@@ -18,7 +18,7 @@ COMMENT ON TYPE risk_check
 CREATE FUNCTION check_risk(user_id uuid, symbol text, type text, quantity numeric, price numeric)
 RETURNS SETOF risk_check
 LANGUAGE C
-VOLATILE
+STABLE
 PARALLEL SAFE
 ROWS 10
 AS 'MODULE_PATHNAME', 'fx_check_risk';
@@ -38,7 +38,7 @@ RETURNS TABLE (
     limits jsonb
 )
 LANGUAGE C
-VOLATILE STRICT
+STABLE STRICT
 PARALLEL SAFE
 ROWS 10
 AS 'MODULE_PATHNAME', 'fx_what_if';

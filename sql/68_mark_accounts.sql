@@ -23,8 +23,10 @@ BEGIN
          WHERE (after IS NULL OR a.user_id > after)
            AND (a.open_trades > 0
                 OR EXISTS (SELECT FROM fx.risk_limits l
+                             LEFT JOIN fx.risk_limit_state s
+                               ON s.user_id = l.user_id AND s.limit_id = l.id
                             WHERE l.user_id = a.user_id AND l.is_active
-                              AND (a.day_ends_at <= at OR l.breached_until <= at
+                              AND (a.day_ends_at <= at OR s.breached_until <= at
                                    OR l.type = 'max_order_rate' AND l.current_value > 0)))
          ORDER BY a.user_id
          LIMIT batch

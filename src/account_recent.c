@@ -55,18 +55,11 @@ fx_recent_get(const pg_uuid_t *user_id)
 void
 fx_recent_put(const FxAccount *account)
 {
-	static bool registered = false;
 	FxRecent   *recent = place_of(&account->user_id);
-
-	if (!registered)
-	{
-		RegisterSubXactCallback(subxact_callback, NULL);
-		registered = true;
-	}
 
 	recent->user_id = account->user_id;
 	recent->xid = GetTopFullTransactionId();
-	recent->rollbacks = rollbacks;
+	recent->rollbacks = fx_recent_rollbacks();
 	recent->account = account->tid;
 	recent->npositions = -1;
 	if (account->npositions > FX_RECENT_POSITIONS)
@@ -88,6 +81,23 @@ void
 fx_recent_forget(const pg_uuid_t *user_id)
 {
 	place_of(user_id)->xid = InvalidFullTransactionId;
+}
+
+/*
+ * How many subtransactions were rolled back so far.  What is remembered with
+ * another number is not good any more.
+ */
+uint64
+fx_recent_rollbacks(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+	{
+		RegisterSubXactCallback(subxact_callback, NULL);
+		registered = true;
+	}
+	return rollbacks;
 }
 
 static FxRecent *

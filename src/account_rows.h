@@ -135,5 +135,6 @@ extern pg_tz *fx_zone_get(const char *name);
 extern const FxRecent *fx_recent_get(const pg_uuid_t *user_id);
 extern void fx_recent_put(const FxAccount *account);
 extern void fx_recent_forget(const pg_uuid_t *user_id);
+extern uint64 fx_recent_rollbacks(void);
 
 #endif							/* FX_ACCOUNT_ROWS_H */

@@ -77,11 +77,13 @@
 #if PG_VERSION_NUM >= 160000
 #define FxUpdateIndexes TU_UpdateIndexes
 #define fx_any_index_wants(update) ((update) != TU_None)
+#define fx_every_index_wants(update) ((update) == TU_All)
 #define fx_insert_index_entries(rri, slot, estate, update) \
 	ExecInsertIndexTuples(rri, slot, estate, true, false, NULL, NIL, (update) == TU_Summarizing)
 #else
 #define FxUpdateIndexes bool
 #define fx_any_index_wants(update) (update)
+#define fx_every_index_wants(update) (update)
 #define fx_insert_index_entries(rri, slot, estate, update) \
 	ExecInsertIndexTuples(rri, slot, estate, true, false, NULL, NIL)
 #endif

@@ -74,10 +74,11 @@ typedef struct FxMeasure
 	char		missing[96];
 } FxMeasure;
 
-/* A row of fx.risk_limits */
+/* A row of fx.risk_limits, and what is kept of it in fx.risk_limit_state */
 typedef struct FxLimit
 {
 	ItemPointerData tid;
+	ItemPointerData state_tid;	/* invalid when there is no row */
 	pg_uuid_t	id;
 	char	   *name;
 	bool		active;
@@ -105,7 +106,7 @@ typedef struct FxLimit
 	TimestampTz cleared_at;		/* 0 for never */
 	int			norder_times;
 	TimestampTz *order_times;	/* ascending */
-	bool		dirty;			/* more than current_value has changed */
+	bool		dirty;			/* the state has changed */
 
 	/* not stored */
 	struct FxScope *scope;		/* what is counted from the trades, or NULL */
@@ -123,6 +124,9 @@ typedef struct FxRisk
 	FxAccount  *account;
 	FxLimit    *limits;
 	int			nlimits;
+	bool		inactive_too;
+	Oid			limits_file;	/* what the rows were read from */
+	Oid			states_file;	/* invalid when no limit keeps a state */
 
 	/*
 	 * Set by the caller while the orders that come were placed earlier and are

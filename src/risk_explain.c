@@ -207,7 +207,8 @@ put_noun(StringInfo buf, const FxLimit *limit, const FxOrder *order)
 	else
 	{
 		appendBinaryStringInfo(buf, noun, slot - noun);
-		appendStringInfoString(buf, order != NULL ? order->symbol : "a symbol");
+		appendStringInfoString(buf, order != NULL ? order->symbol :
+							   limit->symbol[0] != '\0' ? limit->symbol : "a symbol");
 	}
 }
 

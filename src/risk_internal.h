@@ -8,6 +8,8 @@
 #ifndef FX_RISK_INTERNAL_H
 #define FX_RISK_INTERNAL_H
 
+#include "access/attnum.h"
+#include "access/transam.h"
 #include "risk.h"
 
 /* Percent of something: amount * FX_PER_CENT / basis is at scale 8 */
@@ -83,6 +85,22 @@ typedef struct FxReading
 	bool		breached;
 } FxReading;
 
+/* Limits of a user that are remembered; the rows of more are looked for */
+#define FX_RECENT_LIMITS	32
+
+/* Where this transaction has left the active limits of a user */
+typedef struct FxRecentLimits
+{
+	pg_uuid_t	user_id;
+	FullTransactionId xid;
+	uint64		rollbacks;
+	Oid			limits_file;
+	Oid			states_file;	/* invalid when no limit keeps a state */
+	int			nlimits;
+	ItemPointerData limits[FX_RECENT_LIMITS];
+	ItemPointerData states[FX_RECENT_LIMITS];	/* invalid where there is none */
+} FxRecentLimits;
+
 /* risk_view.c */
 extern void fx_view_begin(FxView *view, FxAccount *account, const FxOrder *order,
 						  FxView *before, const FxQuote *quote);
@@ -125,8 +143,27 @@ extern FxScopeSymbol *fx_scope_symbol(FxScope *scope, const char *symbol, bool m
 struct RelationData;
 struct TupleTableSlot;
 extern struct RelationData *fx_limit_open(int lockmode);
-extern void fx_limit_read_all(FxRisk *risk, bool inactive_too);
+extern void fx_limit_read_all(FxRisk *risk);
 extern void fx_limit_write(struct RelationData *rel, struct TupleTableSlot *slot, FxLimit *limit);
+extern void fx_limit_find_columns(struct RelationData *rel, const char *table,
+								  const char *const *names, AttrNumber *attnums, int count);
+extern bool fx_limit_can_use_index(struct RelationData *rel, Oid index, AttrNumber user_id);
+
+/* risk_states.c */
+struct SnapshotData;
+extern struct RelationData *fx_state_open(int lockmode);
+extern void fx_state_read_all(FxRisk *risk, struct RelationData *rel,
+							  struct SnapshotData *snapshot);
+extern bool fx_state_fetch(FxLimit *limit, struct RelationData *rel, ItemPointer tid,
+						   struct SnapshotData *snapshot, struct TupleTableSlot *slot);
+extern void fx_state_write_all(FxRisk *risk);
+extern void fx_state_delete_orphans(const pg_uuid_t *user_id);
+extern void fx_state_delete_all(void);
+
+/* risk_recent.c */
+extern const FxRecentLimits *fx_recent_limits_get(const pg_uuid_t *user_id);
+extern void fx_recent_limits_put(const FxRisk *risk);
+extern void fx_recent_limits_forget(const pg_uuid_t *user_id);
 
 /* risk_limits.c */
 extern FxRisk *fx_risk_load_all(FxAccount *account, bool inactive_too);
@@ -163,6 +200,13 @@ fx_risk_latches(FxRiskType type)
 {
 	return type <= FX_TRAILING_DRAWDOWN_EOD || type == FX_MAX_CONSECUTIVE_LOSSES ||
 		type == FX_MIN_EQUITY;
+}
+
+/* Types with a row in fx.risk_limit_state */
+static inline bool
+fx_risk_keeps_state(FxRiskType type)
+{
+	return fx_risk_latches(type) || type == FX_MAX_ORDER_RATE;
 }
 
 /* Types that measure nothing but an order */

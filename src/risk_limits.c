@@ -47,7 +47,8 @@ fx_risk_load_all(FxAccount *account, bool inactive_too)
 
 	risk->account = account;
 	risk->context = CurrentMemoryContext;
-	fx_limit_read_all(risk, inactive_too);
+	risk->inactive_too = inactive_too;
+	fx_limit_read_all(risk);
 	if (risk->nlimits == 0)
 		return risk;
 
@@ -118,9 +119,8 @@ finish(FxRisk *risk, bool latching)
 	for (int i = 0; i < risk->nlimits; i++)
 	{
 		FxLimit    *limit = &risk->limits[i];
-		bool		changed = limit->active && observe(risk, limit, &view, latching);
 
-		if (!changed && !limit->dirty)
+		if (!limit->active || !observe(risk, limit, &view, latching))
 			continue;
 		if (rel == NULL)
 		{
@@ -134,8 +134,10 @@ finish(FxRisk *risk, bool latching)
 	{
 		ExecDropSingleTupleTableSlot(slot);
 		table_close(rel, NoLock);
-		CommandCounterIncrement();
 	}
+	fx_state_write_all(risk);
+	CommandCounterIncrement();
+	fx_recent_limits_put(risk);
 }
 
 /*
@@ -154,8 +156,8 @@ end_latch(FxLimit *limit, TimestampTz now)
 }
 
 /*
- * Measure one limit and note what comes of it; true when it is not as it is
- * stored.
+ * Measure one limit and note what comes of it; true when the measure is not as
+ * it is stored.
  */
 static bool
 observe(FxRisk *risk, FxLimit *limit, FxView *view, bool latching)

@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
@@ -31,9 +32,10 @@ PG_FUNCTION_INFO_V1(fx_mark_account);
 PG_FUNCTION_INFO_V1(fx_refresh_risk_limits);
 PG_FUNCTION_INFO_V1(fx_clear_breach);
 
-static pg_uuid_t *read_users(TriggerData *trigdata, int *count);
-static int	compare_users(const void *a, const void *b);
-static void refresh(const pg_uuid_t *user_id);
+static pg_uuid_t *read_users(TriggerData *trigdata, Tuplestorestate *rows, int *count);
+static pg_uuid_t *read_restarted(TriggerData *trigdata, int *count);
+static int	compare_ids(const void *a, const void *b);
+static void refresh(const pg_uuid_t *user_id, const pg_uuid_t *restarted, int nrestarted);
 static bool find_user(const pg_uuid_t *limit_id, pg_uuid_t *user_id);
 static bool is_breached(FxRisk *risk, const FxLimit *limit);
 static void restart_mark(FxAccount *account, const FxLimit *limit);
@@ -73,15 +75,19 @@ fx_mark_account(PG_FUNCTION_ARGS)
 /*
  * refresh_risk_limits() returns trigger
  *
- * To be fired after insert or update for each statement on fx.risk_limits,
- * with a transition table of the new rows.
+ * To be fired after insert, update, delete and truncate for each statement on
+ * fx.risk_limits, with transition tables of the old rows and the new ones.
  */
 Datum
 fx_refresh_risk_limits(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+	bool		has_new;
+	bool		has_old;
 	pg_uuid_t  *users;
 	int			count;
+	pg_uuid_t  *restarted = NULL;
+	int			nrestarted = 0;
 	Oid			save_userid;
 	int			save_sec_context;
 
@@ -89,25 +95,49 @@ fx_refresh_risk_limits(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				errmsg("function \"%s\" was not called by trigger manager", TRIGGER_NAME));
+	has_new = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) ||
+		TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event);
+	has_old = TRIGGER_FIRED_BY_DELETE(trigdata->tg_event) ||
+		TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event);
 	if (!TRIGGER_FIRED_AFTER(trigdata->tg_event) ||
-		!TRIGGER_FIRED_FOR_STATEMENT(trigdata->tg_event) || trigdata->tg_newtable == NULL)
+		!TRIGGER_FIRED_FOR_STATEMENT(trigdata->tg_event) ||
+		(has_new && trigdata->tg_newtable == NULL) || (has_old && trigdata->tg_oldtable == NULL))
 		ereport(ERROR,
 				errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				errmsg("function \"%s\" must be fired AFTER INSERT OR UPDATE FOR EACH STATEMENT with a table of the new rows",
+				errmsg("function \"%s\" must be fired AFTER each statement, with tables of the old and new rows",
 					   TRIGGER_NAME));
+	if (RelationGetRelid(trigdata->tg_relation) != fx_require_table("risk_limits"))
+		ereport(ERROR,
+				errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				errmsg("function \"%s\" is for table \"%s\" only", TRIGGER_NAME, "fx.risk_limits"));
 
-	users = read_users(trigdata, &count);
+	/* has the columns that it should have, or raises the error */
+	table_close(fx_limit_open(RowExclusiveLock), NoLock);
+
+	if (!has_new && !has_old)
+	{
+		fx_state_delete_all();
+		return PointerGetDatum(NULL);
+	}
+
+	users = read_users(trigdata, has_new ? trigdata->tg_newtable : trigdata->tg_oldtable, &count);
 	if (count == 0)
 		return PointerGetDatum(NULL);
+	if (has_new && has_old)
+		restarted = read_restarted(trigdata, &nrestarted);
 
 	/* locks of several accounts are taken in the order of the users */
-	qsort(users, count, sizeof(pg_uuid_t), compare_users);
+	qsort(users, count, sizeof(pg_uuid_t), compare_ids);
 	fx_act_as_owner(fx_require_table("accounts"), &save_userid, &save_sec_context);
 	for (int i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (i == 0 || compare_users(&users[i - 1], &users[i]) != 0)
-			refresh(&users[i]);
+		if (i > 0 && compare_ids(&users[i - 1], &users[i]) == 0)
+			continue;
+		if (has_new)
+			refresh(&users[i], restarted, nrestarted);
+		else
+			fx_state_delete_orphans(&users[i]);
 	}
 	fx_act_as_before(save_userid, save_sec_context);
 	return PointerGetDatum(NULL);
@@ -178,21 +208,14 @@ fx_clear_breach(PG_FUNCTION_ARGS)
  * The users of the rows of a statement, some of them more than once.
  */
 static pg_uuid_t *
-read_users(TriggerData *trigdata, int *count)
+read_users(TriggerData *trigdata, Tuplestorestate *rows, int *count)
 {
-	Tuplestorestate *rows = trigdata->tg_newtable;
 	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
 	int			attnum = SPI_fnumber(desc, "user_id");
 	int			size = 64;
 	pg_uuid_t  *users = (pg_uuid_t *) palloc(size * sizeof(pg_uuid_t));
 	int			pointer;
 	TupleTableSlot *slot;
-
-	if (attnum <= 0 || TupleDescAttr(desc, attnum - 1)->atttypid != UUIDOID)
-		ereport(ERROR,
-				errcode(ERRCODE_DATATYPE_MISMATCH),
-				errmsg("table \"%s\" has no column \"%s\" of type %s",
-					   RelationGetRelationName(trigdata->tg_relation), "user_id", "uuid"));
 
 	/* other triggers read the same rows */
 	slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
@@ -220,22 +243,87 @@ read_users(TriggerData *trigdata, int *count)
 	return users;
 }
 
+/*
+ * Limits that measure something else than before, in the order of their ids.
+ */
+static pg_uuid_t *
+read_restarted(TriggerData *trigdata, int *count)
+{
+	MemoryContext context = CurrentMemoryContext;
+	StringInfoData query;
+	pg_uuid_t  *restarted;
+
+	initStringInfo(&query);
+	appendStringInfo(&query,
+					 "SELECT n.id FROM %s o JOIN %s n ON n.id OPERATOR(pg_catalog.=) o.id"
+					 " WHERE NOT (o.type::pg_catalog.text"
+					 " OPERATOR(pg_catalog.=) n.type::pg_catalog.text"
+					 " AND COALESCE(o.symbol::pg_catalog.text, '')"
+					 " OPERATOR(pg_catalog.=) COALESCE(n.symbol::pg_catalog.text, '')"
+					 " AND COALESCE(o.currency::pg_catalog.text, '')"
+					 " OPERATOR(pg_catalog.=) COALESCE(n.currency::pg_catalog.text, '')"
+					 " AND COALESCE(o.strategy_id::pg_catalog.text, '')"
+					 " OPERATOR(pg_catalog.=) COALESCE(n.strategy_id::pg_catalog.text, ''))",
+					 quote_identifier(trigdata->tg_trigger->tgoldtable),
+					 quote_identifier(trigdata->tg_trigger->tgnewtable));
+
+	SPI_connect();
+	if (SPI_register_trigger_data(trigdata) != SPI_OK_TD_REGISTER ||
+		SPI_execute(query.data, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not compare risk limits");
+	*count = (int) SPI_processed;
+	restarted = (pg_uuid_t *)
+		MemoryContextAllocHuge(context, (SPI_processed + 1) * sizeof(pg_uuid_t));
+	for (int i = 0; i < *count; i++)
+	{
+		bool		isnull;
+
+		restarted[i] = *DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
+													1, &isnull));
+	}
+	SPI_finish();
+	qsort(restarted, *count, sizeof(pg_uuid_t), compare_ids);
+	return restarted;
+}
+
 static int
-compare_users(const void *a, const void *b)
+compare_ids(const void *a, const void *b)
 {
 	return memcmp(a, b, sizeof(pg_uuid_t));
 }
 
+/*
+ * Measure the limits of a user.  Those that are restarted forget what they have
+ * come to; those that are new get a place to keep it.
+ */
 static void
-refresh(const pg_uuid_t *user_id)
+refresh(const pg_uuid_t *user_id, const pg_uuid_t *restarted, int nrestarted)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "limits of a user",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old_context = MemoryContextSwitchTo(context);
 	FxAccount  *account = fx_account_lock(user_id);
+	FxRisk	   *risk;
 
 	fx_account_observe(account);
-	fx_risk_finish(fx_risk_load(account));
+	fx_recent_limits_forget(user_id);
+	risk = fx_risk_load_all(account, nrestarted > 0);
+	for (int i = 0; i < risk->nlimits; i++)
+	{
+		FxLimit    *limit = &risk->limits[i];
+
+		if (nrestarted > 0 &&
+			bsearch(&limit->id, restarted, nrestarted, sizeof(pg_uuid_t), compare_ids) != NULL)
+		{
+			limit->breached_at = 0;
+			limit->cleared_at = 0;
+			limit->norder_times = 0;
+			limit->dirty = true;
+		}
+		if (limit->active && !ItemPointerIsValid(&limit->state_tid))
+			limit->dirty = true;
+	}
+	fx_risk_finish(risk);
 	fx_account_flush(account);
 	MemoryContextSwitchTo(old_context);
 	MemoryContextDelete(context);

@@ -14,6 +14,7 @@
 
 #include "access/genam.h"
 #include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_am.h"
@@ -36,9 +37,6 @@
 
 #define DEFAULT_WINDOW		60	/* seconds */
 
-/* What breach_value holds: NUMERIC(28,8) */
-#define BREACH_VALUE_END	((int128) 10000000000 * 10000000000 * FX_FIXED_ONE)
-
 typedef enum LimitColumn
 {
 	COL_ID,
@@ -59,21 +57,15 @@ typedef enum LimitColumn
 	COL_BREACH_OP,
 	COL_LOCK_AT,
 	COL_WINDOW_SECONDS,
-	COL_COOLDOWN_SECONDS,
-	COL_BREACHED_AT,
-	COL_BREACHED_UNTIL,
-	COL_BREACH_VALUE,
-	COL_CLEARED_AT,
-	COL_ORDER_TIMES
+	COL_COOLDOWN_SECONDS
 } LimitColumn;
 
-#define LIMIT_COLUMNS		24
+#define LIMIT_COLUMNS		19
 
 static const char *const column_names[LIMIT_COLUMNS] = {
 	"id", "user_id", "name", "type", "limit_type", "limit_value", "current_value", "is_active",
 	"symbol", "currency", "strategy_id", "action", "warning_level", "anchor", "basis",
-	"breach_op", "lock_at", "window_seconds", "cooldown_seconds", "breached_at",
-	"breached_until", "breach_value", "cleared_at", "order_times"
+	"breach_op", "lock_at", "window_seconds", "cooldown_seconds"
 };
 
 const char *const fx_risk_type_names[FX_RISK_TYPES] = {
@@ -96,13 +88,16 @@ static struct
 	AttrNumber	attnum[LIMIT_COLUMNS];
 }			layout;
 
+static void scan_rows(FxRisk *risk, Relation rel, Snapshot snapshot);
+static bool fetch_recent(FxRisk *risk, Relation rel, Snapshot snapshot);
+static bool needs_states(const FxRisk *risk);
+static bool is_active(HeapTuple tuple, TupleDesc desc);
+static bool is_of_user(HeapTuple tuple, TupleDesc desc, const pg_uuid_t *user_id);
 static void find_layout(Relation rel);
 static void relcache_callback(Datum arg, Oid relid);
 static void read_row(FxLimit *limit, HeapTuple tuple, TupleDesc desc);
 static int	find_name(Datum value, const char *const *names, int count);
 static FxBasis default_basis(FxRiskType type);
-static void read_order_times(FxLimit *limit, Datum value);
-static Datum get_order_times(const FxLimit *limit);
 
 /*
  * Open the table, having found out where its columns are.
@@ -118,20 +113,17 @@ fx_limit_open(LOCKMODE lockmode)
 }
 
 /*
- * Read the limits of the account's user, by a snapshot of now when the account
- * is locked.
+ * Read the limits of the account's user and what they have come to, by a
+ * snapshot of now when the account is locked.
  */
 void
-fx_limit_read_all(FxRisk *risk, bool inactive_too)
+fx_limit_read_all(FxRisk *risk)
 {
 	FxAccount  *account = risk->account;
-	Relation	rel = fx_limit_open(account->locked ? RowExclusiveLock : AccessShareLock);
-	TupleDesc	desc = RelationGetDescr(rel);
-	int			size = 0;
+	LOCKMODE	lockmode = account->locked ? RowExclusiveLock : AccessShareLock;
+	Relation	rel = fx_limit_open(lockmode);
+	Relation	state_rel;
 	Snapshot	snapshot;
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
 
 	if (account->locked)
 	{
@@ -141,17 +133,39 @@ fx_limit_read_all(FxRisk *risk, bool inactive_too)
 	}
 	else
 		snapshot = RegisterSnapshot(GetActiveSnapshot());
+	risk->limits_file = rel->rd_rel->relfilenode;
+
+	if (!account->locked || !fetch_recent(risk, rel, snapshot))
+	{
+		scan_rows(risk, rel, snapshot);
+		/* those of limits that have become something else, too */
+		if (risk->inactive_too || needs_states(risk))
+		{
+			state_rel = fx_state_open(lockmode);
+			risk->states_file = state_rel->rd_rel->relfilenode;
+			fx_state_read_all(risk, state_rel, snapshot);
+			table_close(state_rel, NoLock);
+		}
+	}
+	UnregisterSnapshot(snapshot);
+	table_close(rel, NoLock);
+}
+
+static void
+scan_rows(FxRisk *risk, Relation rel, Snapshot snapshot)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	int			size = 0;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
 
 	ScanKeyInit(&key, layout.attnum[COL_USER_ID], BTEqualStrategyNumber, F_UUID_EQ,
-				UUIDPGetDatum(&account->user_id));
+				UUIDPGetDatum(&risk->account->user_id));
 	scan = systable_beginscan(rel, layout.index, OidIsValid(layout.index), snapshot, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		bool		isnull;
-		Datum		is_active = heap_getattr(tuple, layout.attnum[COL_IS_ACTIVE], desc, &isnull);
-		bool		active = !isnull && DatumGetBool(is_active);
-
-		if (!active && !inactive_too)
+		if (!risk->inactive_too && !is_active(tuple, desc))
 			continue;
 		if (risk->nlimits == size)
 		{
@@ -160,72 +174,134 @@ fx_limit_read_all(FxRisk *risk, bool inactive_too)
 				(FxLimit *) palloc(size * sizeof(FxLimit)) :
 				(FxLimit *) repalloc(risk->limits, size * sizeof(FxLimit));
 		}
-		read_row(&risk->limits[risk->nlimits], tuple, desc);
-		risk->limits[risk->nlimits++].active = active;
+		read_row(&risk->limits[risk->nlimits++], tuple, desc);
 	}
 	systable_endscan(scan);
-	UnregisterSnapshot(snapshot);
-	table_close(rel, NoLock);
 }
 
 /*
- * Replace what the engine keeps of a limit.
+ * The limits as this transaction has left them; false when that is not known.
+ */
+static bool
+fetch_recent(FxRisk *risk, Relation rel, Snapshot snapshot)
+{
+	const FxRecentLimits *recent = fx_recent_limits_get(&risk->account->user_id);
+	TupleDesc	desc = RelationGetDescr(rel);
+	TupleTableSlot *slot;
+	Relation	state_rel = NULL;
+	bool		found = true;
+
+	if (recent == NULL || risk->inactive_too || recent->limits_file != risk->limits_file)
+		return false;
+
+	slot = table_slot_create(rel, NULL);
+	risk->limits = (FxLimit *) palloc(recent->nlimits * sizeof(FxLimit));
+	for (int i = 0; found && i < recent->nlimits; i++)
+	{
+		ItemPointerData tid = recent->limits[i];
+		HeapTuple	tuple;
+		bool		should_free;
+
+		found = table_tuple_fetch_row_version(rel, &tid, snapshot, slot);
+		if (!found)
+			break;
+		tuple = ExecFetchSlotHeapTuple(slot, false, &should_free);
+		found = is_active(tuple, desc) && is_of_user(tuple, desc, &risk->account->user_id);
+		read_row(&risk->limits[i], tuple, desc);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+
+	if (found && OidIsValid(recent->states_file))
+	{
+		state_rel = fx_state_open(RowExclusiveLock);
+		slot = table_slot_create(state_rel, NULL);
+		risk->states_file = state_rel->rd_rel->relfilenode;
+		found = risk->states_file == recent->states_file;
+		for (int i = 0; found && i < recent->nlimits; i++)
+		{
+			ItemPointerData tid = recent->states[i];
+
+			if (ItemPointerIsValid(&tid))
+				found = fx_state_fetch(&risk->limits[i], state_rel, &tid, snapshot, slot);
+		}
+		ExecDropSingleTupleTableSlot(slot);
+		table_close(state_rel, NoLock);
+	}
+
+	if (found)
+		risk->nlimits = recent->nlimits;
+	else
+	{
+		fx_recent_limits_forget(&risk->account->user_id);
+		pfree(risk->limits);
+		risk->limits = NULL;
+		risk->states_file = InvalidOid;
+	}
+	return found;
+}
+
+static bool
+needs_states(const FxRisk *risk)
+{
+	for (int i = 0; i < risk->nlimits; i++)
+	{
+		if (fx_risk_keeps_state(risk->limits[i].type))
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_active(HeapTuple tuple, TupleDesc desc)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, layout.attnum[COL_IS_ACTIVE], desc, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
+static bool
+is_of_user(HeapTuple tuple, TupleDesc desc, const pg_uuid_t *user_id)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, layout.attnum[COL_USER_ID], desc, &isnull);
+
+	return !isnull && memcmp(DatumGetUUIDP(value), user_id, sizeof(pg_uuid_t)) == 0;
+}
+
+/*
+ * Write the measure of a limit.  A row that somebody else has is left as it is.
  */
 void
 fx_limit_write(Relation rel, TupleTableSlot *slot, FxLimit *limit)
 {
 	int			natts = RelationGetNumberOfAttributes(rel);
+	int			column = layout.attnum[COL_CURRENT_VALUE] - 1;
+	Datum		value = limit->has_current ? fx_fixed_get_numeric(limit->current) : (Datum) 0;
 	Datum	   *values;
 	bool	   *nulls;
 	bool	   *replace;
 
+	/* mostly nobody has it, and the number is as long as the old one */
+	if (limit->has_current && fx_row_patch(rel, &limit->tid, slot, column + 1, value))
+	{
+		limit->tid = slot->tts_tid;
+		return;
+	}
+
 	if (!fx_row_lock(rel, &limit->tid, slot, false))
 		return;
-
 	values = (Datum *) palloc0(natts * sizeof(Datum));
 	nulls = (bool *) palloc0(natts * sizeof(bool));
 	replace = (bool *) palloc0(natts * sizeof(bool));
-
-#define REPLACE(column, known, value) \
-	do { \
-		int			i = layout.attnum[column] - 1; \
-		replace[i] = true; \
-		nulls[i] = !(known); \
-		values[i] = (known) ? (value) : (Datum) 0; \
-	} while (0)
-
-	REPLACE(COL_CURRENT_VALUE, limit->has_current, fx_fixed_get_numeric(limit->current));
-	if (limit->dirty)
-	{
-		bool		latched = limit->breached_at != 0;
-
-		REPLACE(COL_BREACHED_AT, latched, TimestampTzGetDatum(limit->breached_at));
-		REPLACE(COL_BREACHED_UNTIL, latched, TimestampTzGetDatum(limit->breached_until));
-		REPLACE(COL_BREACH_VALUE, latched && limit->breach_value < BREACH_VALUE_END,
-				fx_fixed_get_numeric(limit->breach_value));
-		REPLACE(COL_CLEARED_AT, limit->cleared_at != 0, TimestampTzGetDatum(limit->cleared_at));
-		REPLACE(COL_ORDER_TIMES, limit->norder_times > 0, get_order_times(limit));
-	}
-#undef REPLACE
-
+	values[column] = value;
+	nulls[column] = !limit->has_current;
+	replace[column] = true;
 	fx_row_update(rel, slot, values, nulls, replace);
 	limit->tid = slot->tts_tid;
-	limit->dirty = false;
 	pfree(values);
 	pfree(nulls);
 	pfree(replace);
-}
-
-static Datum
-get_order_times(const FxLimit *limit)
-{
-	Datum	   *times = (Datum *) palloc(limit->norder_times * sizeof(Datum));
-
-	for (int i = 0; i < limit->norder_times; i++)
-		times[i] = TimestampTzGetDatum(limit->order_times[i]);
-	return PointerGetDatum(construct_array(times, limit->norder_times, TIMESTAMPTZOID,
-										   sizeof(TimestampTz), FLOAT8PASSBYVAL,
-										   TYPALIGN_DOUBLE));
 }
 
 static void
@@ -233,7 +309,6 @@ find_layout(Relation rel)
 {
 	static bool registered = false;
 	Oid			index = get_relname_relid(INDEX_NAME, RelationGetNamespace(rel));
-	List	   *indexes;
 
 	if (!registered)
 	{
@@ -242,32 +317,49 @@ find_layout(Relation rel)
 	}
 
 	layout.relid = InvalidOid;
-	for (int i = 0; i < LIMIT_COLUMNS; i++)
+	fx_limit_find_columns(rel, TABLE_NAME, column_names, layout.attnum, LIMIT_COLUMNS);
+	if (!fx_limit_can_use_index(rel, index, layout.attnum[COL_USER_ID]))
+		index = InvalidOid;
+	layout.index = index;
+	layout.relid = RelationGetRelid(rel);
+}
+
+void
+fx_limit_find_columns(Relation rel, const char *table, const char *const *names,
+					  AttrNumber *attnums, int count)
+{
+	for (int i = 0; i < count; i++)
 	{
-		layout.attnum[i] = get_attnum(RelationGetRelid(rel), column_names[i]);
-		if (layout.attnum[i] == InvalidAttrNumber)
+		attnums[i] = get_attnum(RelationGetRelid(rel), names[i]);
+		if (attnums[i] == InvalidAttrNumber)
 			ereport(ERROR,
 					errcode(ERRCODE_UNDEFINED_COLUMN),
-					errmsg("column \"%s\" of relation \"%s\" does not exist",
-						   column_names[i], "fx." TABLE_NAME),
+					errmsg("column \"%s\" of relation \"fx.%s\" does not exist", names[i], table),
 					errhint("SELECT * FROM fx.migrate() brings the tables up to date."));
 	}
+}
 
-	/* without the index as the migration made it the table is read */
-	layout.index = InvalidOid;
-	indexes = RelationGetIndexList(rel);
-	if (list_member_oid(indexes, index))
+/*
+ * Is the index one of the table that leads to the rows of a user?  Without the
+ * one that the migration made the table is read.
+ */
+bool
+fx_limit_can_use_index(Relation rel, Oid index, AttrNumber user_id)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	bool		usable = list_member_oid(indexes, index);
+
+	list_free(indexes);
+	if (usable)
 	{
 		Relation	index_rel = index_open(index, AccessShareLock);
 
-		if (index_rel->rd_index->indisvalid && index_rel->rd_rel->relam == BTREE_AM_OID &&
-			index_rel->rd_index->indkey.values[0] == layout.attnum[COL_USER_ID] &&
-			heap_attisnull(index_rel->rd_indextuple, Anum_pg_index_indpred, NULL))
-			layout.index = index;
+		usable = index_rel->rd_index->indisvalid && index_rel->rd_rel->relam == BTREE_AM_OID &&
+			index_rel->rd_index->indkey.values[0] == user_id &&
+			heap_attisnull(index_rel->rd_indextuple, Anum_pg_index_indpred, NULL);
 		index_close(index_rel, AccessShareLock);
 	}
-	list_free(indexes);
-	layout.relid = RelationGetRelid(rel);
+	return usable;
 }
 
 static void
@@ -300,6 +392,8 @@ read_row(FxLimit *limit, HeapTuple tuple, TupleDesc desc)
 
 	memset(limit, 0, sizeof(FxLimit));
 	limit->tid = tuple->t_self;
+	ItemPointerSetInvalid(&limit->state_tid);
+	limit->active = !nulls[COL_IS_ACTIVE] && DatumGetBool(values[COL_IS_ACTIVE]);
 	limit->id = *DatumGetUUIDP(values[COL_ID]);
 	limit->name = TextDatumGetCString(values[COL_NAME]);
 	limit->type = find_name(values[COL_TYPE], fx_risk_type_names, FX_RISK_TYPES);
@@ -337,20 +431,6 @@ read_row(FxLimit *limit, HeapTuple tuple, TupleDesc desc)
 		DatumGetInt32(values[COL_WINDOW_SECONDS]);
 	if (!nulls[COL_COOLDOWN_SECONDS])
 		limit->cooldown_seconds = DatumGetInt32(values[COL_COOLDOWN_SECONDS]);
-
-	if (!nulls[COL_CLEARED_AT])
-		limit->cleared_at = DatumGetTimestampTz(values[COL_CLEARED_AT]);
-	if (!nulls[COL_BREACHED_AT])
-	{
-		limit->breached_at = DatumGetTimestampTz(values[COL_BREACHED_AT]);
-		limit->breached_until = nulls[COL_BREACHED_UNTIL] ? DT_NOEND :
-			DatumGetTimestampTz(values[COL_BREACHED_UNTIL]);
-		if (!nulls[COL_BREACH_VALUE])
-			limit->breach_value = fx_fixed_get_argument(values[COL_BREACH_VALUE],
-														column_names[COL_BREACH_VALUE]);
-	}
-	if (!nulls[COL_ORDER_TIMES])
-		read_order_times(limit, values[COL_ORDER_TIMES]);
 }
 
 static int
@@ -388,24 +468,4 @@ default_basis(FxRiskType type)
 		default:
 			return FX_BASIS_INITIAL;
 	}
-}
-
-static void
-read_order_times(FxLimit *limit, Datum value)
-{
-	ArrayType  *array = DatumGetArrayTypeP(value);
-	Datum	   *times;
-	bool	   *nulls;
-	int			count;
-
-	deconstruct_array(array, TIMESTAMPTZOID, sizeof(TimestampTz), true, TYPALIGN_DOUBLE,
-					  &times, &nulls, &count);
-	limit->order_times = (TimestampTz *) palloc((count + 1) * sizeof(TimestampTz));
-	for (int i = 0; i < count; i++)
-	{
-		if (!nulls[i])
-			limit->order_times[limit->norder_times++] = DatumGetTimestampTz(times[i]);
-	}
-	pfree(times);
-	pfree(nulls);
 }

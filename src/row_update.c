@@ -13,9 +13,11 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/index.h"
 #include "catalog/pg_class.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -136,7 +138,8 @@ fx_row_patch(Relation rel, ItemPointer tid, TupleTableSlot *slot, int attnum, Da
 	Datum		stored;
 	bool		isnull;
 
-	if (!table_tuple_fetch_row_version(rel, tid, SnapshotAny, slot))
+	/* what this transaction has replaced itself is for fx_row_lock() to complain of */
+	if (!table_tuple_fetch_row_version(rel, tid, SnapshotSelf, slot))
 		return false;
 	ExecMaterializeSlot(slot);
 	tuple = ExecFetchSlotHeapTuple(slot, false, &should_free);
@@ -231,15 +234,40 @@ raise_nested_write(Relation rel)
 			errhint("Triggers of the tables of the risk engine must not write trades or cash flows of the same user."));
 }
 
+/*
+ * The primary key is as it was, and unique.  To have that checked would mean to
+ * look at all the versions of the row that the transaction has left.
+ */
 static void
 insert_index_entries(Relation rel, TupleTableSlot *slot, FxUpdateIndexes update)
 {
 	EState	   *estate = CreateExecutorState();
 	ResultRelInfo *result_rel = makeNode(ResultRelInfo);
+	Relation	primary_key = NULL;
+	int			at = 0;
 
 	InitResultRelInfo(result_rel, rel, 0, NULL, 0);
 	ExecOpenIndices(result_rel, false);
+	while (at < result_rel->ri_NumIndices &&
+		   !result_rel->ri_IndexRelationDescs[at]->rd_index->indisprimary)
+		at++;
+	if (at < result_rel->ri_NumIndices && fx_every_index_wants(update))
+	{
+		IndexInfo  *info = result_rel->ri_IndexRelationInfo[at];
+		Datum		values[INDEX_MAX_KEYS];
+		bool		isnull[INDEX_MAX_KEYS];
+
+		primary_key = result_rel->ri_IndexRelationDescs[at];
+		FormIndexDatum(info, slot, estate, values, isnull);
+		index_insert(primary_key, values, isnull, &slot->tts_tid, rel, UNIQUE_CHECK_NO, true,
+					 info);
+
+		/* the executor leaves out what is not there */
+		result_rel->ri_IndexRelationDescs[at] = NULL;
+	}
 	fx_insert_index_entries(result_rel, slot, estate, update);
+	if (primary_key != NULL)
+		result_rel->ri_IndexRelationDescs[at] = primary_key;
 	ExecCloseIndices(result_rel);
 	FreeExecutorState(estate);
 }

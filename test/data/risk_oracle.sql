@@ -356,14 +356,18 @@ CREATE FUNCTION move_anchors(who uuid, net numeric, at timestamptz) RETURNS void
      WHERE user_id = who AND at < started_at
 $$;
 
--- To be called with the books as they were: periods that ended since
-CREATE FUNCTION roll(who uuid) RETURNS void LANGUAGE plpgsql AS $$
+-- To be called with the books as they were: latches and periods that ended since
+CREATE FUNCTION roll(who uuid, ends_latches boolean DEFAULT true) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     a accounts;
     p periods;
     starts timestamptz;
     balance_now numeric := balance_of(who);
 BEGIN
+    -- losses start again after the cooldown
+    UPDATE limits SET breached_at = NULL, breached_until = NULL, breach_value = NULL,
+           cleared_at = CASE WHEN type = 'max_consecutive_losses' THEN greatest(cleared_at, breached_until) ELSE cleared_at END
+     WHERE user_id = who AND is_active AND breached_until <= now_is() AND ends_latches;
     SELECT * INTO a FROM accounts WHERE user_id = who;
     IF now_is() < a.day_ends_at THEN
         RETURN;
@@ -399,7 +403,7 @@ END $$;
 -- Fills and closings
 --
 
--- What leaves with units of a side that holds Q at cost C; NULL when not known
+-- What leaves with units of a side that holds Q at cost C
 CREATE FUNCTION average_cost(units numeric, q numeric, c numeric) RETURNS numeric IMMUTABLE LANGUAGE sql AS $$
     SELECT CASE WHEN units = q THEN c ELSE round(c * units * 1.0000000000000000000000000000000000000000 / q, 8) END
 $$;
@@ -423,7 +427,6 @@ DECLARE
     realized_sum numeric;
     gain numeric;
     r fraction;
-    first_closure integer;
 BEGIN
     SELECT * INTO a FROM accounts WHERE user_id = who;
     IF tried THEN
@@ -462,7 +465,7 @@ BEGIN
         rest := rest - take;
         spent := spent + take;
         IF a.method = 'netting' OR tried THEN
-            piece := average_cost(spent, side_quantity, side_cost) - removed;
+            piece := average_cost(spent, closing, average_cost(closing, side_quantity, side_cost)) - removed;
         ELSE
             piece := coalesce(round(coalesce(o.open_quantity, o.quantity) * o.price, 8)
                               - round((coalesce(o.open_quantity, o.quantity) - take) * o.price, 8), 0);
@@ -498,9 +501,17 @@ BEGIN
                       closed_at = CASE WHEN quantity = closing THEN executed_at END
      WHERE id = t.id;
 
-    -- all of it on the first of the closures: only the sum is compared
-    SELECT min(id) INTO first_closure FROM closures WHERE closing_trade_id = t.id;
-    UPDATE closures SET realized = realized_sum, profit = CASE WHEN profit_source = 'computed' THEN gain END WHERE id = first_closure;
+    -- what it brought, divided so that the parts add up
+    UPDATE closures c
+       SET realized = d.realized,
+           profit = CASE WHEN c.profit_source = 'computed'
+                         THEN convert(d.so_far, r) - convert(d.so_far - d.realized, r) END
+      FROM (SELECT x.id, x.realized, sum(x.realized) OVER (ORDER BY x.id) AS so_far
+              FROM (SELECT y.id, CASE y.type WHEN 'buy' THEN 1 ELSE -1 END
+                                 * (round(y.upto * t.price, 8) - round((y.upto - y.quantity) * t.price, 8) - y.cost) AS realized
+                      FROM (SELECT z.*, sum(z.quantity) OVER (ORDER BY z.id) AS upto
+                              FROM closures z WHERE z.closing_trade_id = t.id) AS y) AS x) AS d
+     WHERE c.id = d.id AND known;
     PERFORM move_anchors(who, gain + coalesce(t.swap, 0), t.executed_at);
 END $$;
 
@@ -885,15 +896,11 @@ DECLARE
     m measured;
     a accounts;
 BEGIN
-    UPDATE accounts SET high_water_mark = greatest(high_water_mark, equity) WHERE user_id = who;
+    IF latching THEN
+        UPDATE accounts SET high_water_mark = greatest(high_water_mark, equity) WHERE user_id = who;
+    END IF;
     SELECT * INTO a FROM accounts WHERE user_id = who;
     FOR l IN SELECT * FROM limits x WHERE x.user_id = who AND x.is_active ORDER BY x.id LOOP
-        IF l.breached_at IS NOT NULL AND l.breached_until <= now_is() THEN
-            -- losses start again after the cooldown
-            UPDATE limits SET breached_at = NULL, breached_until = NULL, breach_value = NULL,
-                   cleared_at = CASE WHEN l.type = 'max_consecutive_losses' THEN greatest(cleared_at, breached_until) ELSE cleared_at END
-             WHERE id = l.id RETURNING * INTO l;
-        END IF;
         m := measure(who, l, NULL, 'now', equity, held);
         IF latching AND latches(l) AND m.breached AND l.breached_at IS NULL THEN
             UPDATE limits
@@ -956,6 +963,12 @@ BEGIN
             after := measures(t.user_id, o, 'after');
         END IF;
         IF t.status = 'pending' THEN
+            -- whether it will have lost is not known before it is executed
+            FOR n IN 1 .. cardinality(after) LOOP
+                IF (SELECT type FROM limits WHERE id = (after[n]).limit_id) = 'max_consecutive_losses' THEN
+                    after[n] := before[n];
+                END IF;
+            END LOOP;
             RAISE EXCEPTION 'it was only tried' USING ERRCODE = 'P0001';
         END IF;
     EXCEPTION WHEN SQLSTATE 'P0001' THEN
@@ -976,7 +989,7 @@ END $$;
 CREATE FUNCTION insert_trades(rows jsonb) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     users uuid[] := ARRAY(SELECT DISTINCT (r ->> 'user_id')::uuid AS u FROM jsonb_array_elements(rows) AS r
-                           WHERE r ->> 'status' <> 'rejected' ORDER BY u);
+                           WHERE r ->> 'status' <> 'rejected' AND NOT (r ->> 'is_backtest')::boolean ORDER BY u);
     who uuid;
     item jsonb;
     t trades;
@@ -984,7 +997,8 @@ BEGIN
     FOREACH who IN ARRAY users LOOP
         PERFORM roll(who);
     END LOOP;
-    FOR item IN SELECT r FROM jsonb_array_elements(rows) WITH ORDINALITY AS r (r, n) ORDER BY n LOOP
+    FOR item IN SELECT r FROM jsonb_array_elements(rows) WITH ORDINALITY AS r (r, n)
+                 WHERE NOT (r ->> 'is_backtest')::boolean ORDER BY n LOOP
         t := jsonb_populate_record(NULL::trades, item);
         t.symbol := translate(upper(t.symbol), '/_-. ', '');
         t.profit_source := 'application';
@@ -1017,7 +1031,7 @@ BEGIN
     SELECT * INTO t FROM trades WHERE id = which;
     PERFORM roll(t.user_id);
     -- what was closed of it takes its cost along now, newest last
-    rest := coalesce(t.open_quantity, t.quantity);
+    rest := CASE WHEN t.closed_at IS NULL THEN coalesce(t.open_quantity, t.quantity) ELSE 0 END;
     FOR c IN SELECT * FROM closures WHERE trade_id = which ORDER BY id DESC LOOP
         UPDATE closures SET cost = cost + round((rest + c.quantity) * at_price, 8) - round(rest * at_price, 8) WHERE id = c.id;
         rest := rest + c.quantity;
@@ -1068,6 +1082,30 @@ BEGIN
     PERFORM finish(t.user_id);
 END $$;
 
+CREATE FUNCTION close_several(rows jsonb) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    who uuid;
+    r record;
+BEGIN
+    FOR who IN SELECT DISTINCT t.user_id FROM trades t WHERE t.id IN (SELECT (j ->> 'id')::uuid FROM jsonb_array_elements(rows) AS j) LOOP
+        PERFORM roll(who);
+    END LOOP;
+    -- a halt is one of the state before
+    FOR r IN SELECT t FROM trades t WHERE t.id IN (SELECT (j ->> 'id')::uuid FROM jsonb_array_elements(rows) AS j) LOOP
+        PERFORM check_halt((r.t).user_id, r.t);
+    END LOOP;
+    FOR r IN SELECT t.*, (j ->> 'gain')::numeric AS gain FROM jsonb_array_elements(rows) AS j JOIN trades t ON t.id = (j ->> 'id')::uuid LOOP
+        PERFORM leave(r.user_id, r.id, coalesce(r.open_quantity, r.quantity), now_is());
+        UPDATE closures SET profit = r.gain - coalesce(r.profit, 0) WHERE id = (SELECT max(id) FROM closures WHERE trade_id = r.id);
+        UPDATE trades SET closed_at = now_is() WHERE id = r.id;
+        PERFORM write_profit(r.id, r.gain);
+        PERFORM move_anchors(r.user_id, r.gain - coalesce(r.profit, 0), now_is());
+    END LOOP;
+    FOR who IN SELECT DISTINCT t.user_id FROM trades t WHERE t.id IN (SELECT (j ->> 'id')::uuid FROM jsonb_array_elements(rows) AS j) LOOP
+        PERFORM finish(who);
+    END LOOP;
+END $$;
+
 CREATE FUNCTION close_by_engine(trade uuid, at_price numeric, at timestamptz, fee numeric, carried numeric, units numeric)
 RETURNS numeric LANGUAGE plpgsql AS $$
 DECLARE
@@ -1093,6 +1131,81 @@ BEGIN
     PERFORM write_profit(trade, gain);
     PERFORM move_anchors(t.user_id, gain - coalesce(t.profit, 0), now_is());
     PERFORM finish(t.user_id);
+END $$;
+
+CREATE FUNCTION correct_costs(trade uuid, fee numeric, carried numeric) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    t trades;
+BEGIN
+    SELECT * INTO t FROM trades WHERE id = trade;
+    IF coalesce(t.commission, 0) = fee AND coalesce(t.swap, 0) = carried THEN
+        UPDATE trades SET commission = fee, swap = carried WHERE id = trade;
+        RETURN;
+    END IF;
+    PERFORM roll(t.user_id);
+    UPDATE trades SET commission = fee, swap = carried WHERE id = trade;
+    PERFORM move_anchors(t.user_id, coalesce(t.commission, 0) - fee + carried - coalesce(t.swap, 0), now_is());
+    PERFORM finish(t.user_id);
+END $$;
+
+-- The engine has made the books of the user again.  What they were at some time is its word; the rest is not.
+CREATE FUNCTION adopt(trade uuid) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    t trades;
+    b record;
+BEGIN
+    SELECT * INTO t FROM trades WHERE id = trade;
+    DELETE FROM closures WHERE trade_id = trade OR closing_trade_id = trade;
+    DELETE FROM trades WHERE id = trade;
+    IF t.status <> 'executed' THEN
+        RETURN;
+    END IF;
+    -- what the deleted trade left of the cost of a side that is empty
+    UPDATE closures c SET cost = c.cost + x.cost
+      FROM (SELECT p.symbol, 'buy' AS type, p.long_cost AS cost FROM positions_of(t.user_id) AS p WHERE p.long_quantity = 0
+            UNION ALL
+            SELECT p.symbol, 'sell', p.short_cost FROM positions_of(t.user_id) AS p WHERE p.short_quantity = 0) AS x
+     WHERE x.cost <> 0
+       AND c.id = (SELECT max(n.id) FROM closures n WHERE n.user_id = t.user_id AND n.symbol = x.symbol AND n.type = x.type);
+    SELECT * INTO b FROM fx.accounts a WHERE a.user_id = t.user_id;
+    UPDATE accounts SET high_water_mark = b.high_water_mark, eod_high_water_mark = b.eod_high_water_mark,
+                        day_ends_at = b.day_ends_at WHERE user_id = t.user_id;
+    UPDATE periods SET started_at = CASE kind WHEN 'day' THEN b.day_started_at WHEN 'week' THEN b.week_started_at ELSE b.month_started_at END,
+                       balance = CASE kind WHEN 'day' THEN b.day_balance WHEN 'week' THEN b.week_balance ELSE b.month_balance END,
+                       equity = CASE kind WHEN 'day' THEN b.day_equity WHEN 'week' THEN b.week_equity ELSE b.month_equity END,
+                       deposits = CASE kind WHEN 'day' THEN b.day_deposits WHEN 'week' THEN b.week_deposits ELSE b.month_deposits END
+     WHERE user_id = t.user_id;
+    DELETE FROM executions WHERE user_id = t.user_id;
+    INSERT INTO executions (user_id, symbol, price, at)
+    SELECT p.user_id, p.symbol, p.last_price, p.last_price_at FROM fx.positions p
+     WHERE p.user_id = t.user_id AND p.last_price IS NOT NULL;
+    PERFORM finish(t.user_id);
+END $$;
+
+CREATE FUNCTION change_initial(who uuid, new_initial numeric) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    more numeric := new_initial - (SELECT initial FROM accounts WHERE user_id = who);
+BEGIN
+    IF more = 0 THEN
+        RETURN;
+    END IF;
+    PERFORM roll(who);
+    UPDATE accounts SET initial = new_initial, high_water_mark = high_water_mark + more,
+                        eod_high_water_mark = eod_high_water_mark + more WHERE user_id = who;
+    UPDATE periods SET balance = balance + more, equity = equity + more WHERE user_id = who;
+    PERFORM finish(who);
+END $$;
+
+-- The day under way goes on to the next cut of the new clock.
+CREATE FUNCTION change_zone(who uuid, zone text, cut_at time) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM accounts WHERE user_id = who AND time_zone = zone AND cutoff = cut_at) THEN
+        RETURN;
+    END IF;
+    PERFORM roll(who, false);
+    UPDATE accounts SET time_zone = zone, cutoff = cut_at, day_ends_at = period_end('day', now_is(), zone, cut_at)
+     WHERE user_id = who;
+    UPDATE periods SET started_at = period_start(kind, now_is(), zone, cut_at) WHERE user_id = who AND kind <> 'day';
 END $$;
 
 CREATE FUNCTION cancel(trade uuid) RETURNS void LANGUAGE sql AS $$
@@ -1122,7 +1235,7 @@ END $$;
 
 CREATE FUNCTION set_state(who uuid, new_state text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM roll(who);
+    PERFORM roll(who, false);
     UPDATE accounts SET state = new_state WHERE user_id = who;
 END $$;
 
@@ -1155,8 +1268,8 @@ DECLARE
     l limits;
     equity numeric;
 BEGIN
+    PERFORM roll((SELECT user_id FROM limits WHERE id = which));
     SELECT * INTO l FROM limits WHERE id = which;
-    PERFORM roll(l.user_id);
     equity := equity_of(l.user_id);
     IF NOT is_latched(l) AND NOT (latches(l) AND (measure(l.user_id, l, NULL, 'now', equity,
                                                           ARRAY(SELECT h FROM holdings_of(l.user_id, NULL) AS h))).breached) THEN
@@ -1268,7 +1381,7 @@ BEGIN
                        'swap', t.swap, 'executed_at', t.executed_at, 'closed_at', t.closed_at, 'open', t.open_quantity,
                        'close_price', t.close_price, 'source', t.profit_source, 'method', t.position_method,
                        'rate', round(t.conversion_rate, 12), 'pair', t.conversion_pair, 'rate_at', t.conversion_at) AS row
-              FROM fx.trades t WHERE t.user_id = who) AS s
+              FROM fx.trades t WHERE t.user_id = who AND NOT t.is_backtest) AS s
       FULL JOIN (SELECT jsonb_build_object('id', t.id, 'status', t.status, 'profit', t.profit, 'commission', t.commission,
                        'swap', t.swap, 'executed_at', t.executed_at, 'closed_at', t.closed_at, 'open', t.open_quantity,
                        'close_price', t.close_price, 'source', t.profit_source, 'method', t.position_method,
@@ -1277,25 +1390,36 @@ BEGIN
      WHERE s.row IS DISTINCT FROM e.row;
 
     RETURN QUERY
-    SELECT 'closures', s.row, e.row
-      FROM (SELECT jsonb_build_object('trade', coalesce(c.closing_trade_id, c.trade_id), 'by', c.closing_trade_id IS NULL,
-                       'quantity', sum(c.quantity), 'cost', sum(c.cost), 'realized', sum(c.realized), 'profit', sum(c.profit),
-                       'pieces', count(*), 'source', max(c.profit_source)) AS row
-              FROM fx.closures c WHERE c.user_id = who GROUP BY coalesce(c.closing_trade_id, c.trade_id), c.closing_trade_id) AS s
-      FULL JOIN (SELECT jsonb_build_object('trade', coalesce(c.closing_trade_id, c.trade_id), 'by', c.closing_trade_id IS NULL,
-                       'quantity', sum(c.quantity), 'cost', sum(c.cost), 'realized', sum(c.realized), 'profit', sum(c.profit),
-                       'pieces', count(*), 'source', max(c.profit_source)) AS row
-                   FROM closures c WHERE c.user_id = who GROUP BY coalesce(c.closing_trade_id, c.trade_id), c.closing_trade_id) AS e
-        ON e.row -> 'trade' = s.row -> 'trade' AND e.row -> 'by' = s.row -> 'by'
+    SELECT 'closure', s.row, e.row
+      FROM (SELECT jsonb_build_object('trade', c.trade_id, 'by', c.closing_trade_id, 'quantity', c.quantity, 'cost', c.cost,
+                       'realized', c.realized, 'profit', c.profit, 'source', c.profit_source,
+                       'n', row_number() OVER (PARTITION BY c.trade_id ORDER BY c.id)) AS row
+              FROM fx.closures c WHERE c.user_id = who) AS s
+      FULL JOIN (SELECT jsonb_build_object('trade', c.trade_id, 'by', c.closing_trade_id, 'quantity', c.quantity, 'cost', c.cost,
+                       'realized', c.realized, 'profit', c.profit, 'source', c.profit_source,
+                       'n', row_number() OVER (PARTITION BY c.trade_id ORDER BY c.id)) AS row
+                   FROM closures c WHERE c.user_id = who) AS e
+        ON e.row -> 'trade' = s.row -> 'trade' AND e.row -> 'n' = s.row -> 'n'
      WHERE s.row IS DISTINCT FROM e.row;
 
     RETURN QUERY
     SELECT 'limit ' || coalesce(s.row ->> 'type', e.row ->> 'type'), s.row, e.row
-      FROM (SELECT jsonb_build_object('id', l.id, 'type', l.type, 'current', l.current_value, 'breached_at', l.breached_at,
-                       'until', l.breached_until, 'value', l.breach_value, 'cleared', l.cleared_at) AS row
-              FROM fx.risk_limits l WHERE l.user_id = who AND l.is_active) AS s
+      FROM (SELECT jsonb_build_object('id', l.id, 'type', l.type, 'current', l.current_value, 'breached_at', x.breached_at,
+                       'until', x.breached_until, 'value', x.breach_value, 'cleared', x.cleared_at) AS row
+              FROM fx.risk_limits l
+              LEFT JOIN fx.risk_limit_state x ON x.user_id = l.user_id AND x.limit_id = l.id
+             WHERE l.user_id = who AND l.is_active) AS s
       FULL JOIN (SELECT jsonb_build_object('id', l.id, 'type', l.type, 'current', l.current_value, 'breached_at', l.breached_at,
                        'until', l.breached_until, 'value', l.breach_value, 'cleared', l.cleared_at) AS row
                    FROM limits l WHERE l.user_id = who AND l.is_active) AS e ON e.row -> 'id' = s.row -> 'id'
+     WHERE s.row IS DISTINCT FROM e.row;
+
+    RETURN QUERY
+    SELECT 'events', s.row, e.row
+      FROM (SELECT jsonb_build_object('id', v.limit_id, 'event', v.event, 'type', v.type, 'count', count(*)) AS row
+              FROM fx.risk_events v WHERE v.user_id = who AND v.event IN ('breached', 'cleared') GROUP BY v.limit_id, v.event, v.type) AS s
+      FULL JOIN (SELECT jsonb_build_object('id', v.limit_id, 'event', v.event, 'type', v.type, 'count', count(*)) AS row
+                   FROM events v WHERE v.user_id = who GROUP BY v.limit_id, v.event, v.type) AS e
+        ON e.row -> 'id' = s.row -> 'id' AND e.row -> 'event' = s.row -> 'event'
      WHERE s.row IS DISTINCT FROM e.row;
 END $$;

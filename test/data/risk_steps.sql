@@ -135,7 +135,8 @@ BEGIN
         closed := at + (clock - at) * dice();
     END IF;
     d := dice();
-    written := CASE WHEN status = 'closed' OR d < 0.08 THEN round(uniform(-1, 1)::numeric * money * 3, 2) ELSE 0 END;
+    written := CASE WHEN status = 'closed' OR d < 0.08 THEN round(uniform(-1, 1)::numeric * money * 3, 2)
+                    WHEN d < 0.9 THEN 0 END;
     RETURN jsonb_build_object(
         'id', new_id(), 'user_id', t.user_id,
         'strategy_id', CASE WHEN dice() < 0.5 THEN t.strategies[1 + floor(dice() * 2)::int] END,
@@ -145,8 +146,9 @@ BEGIN
         'price', CASE WHEN dice() > CASE status WHEN 'executed' THEN 0.02 ELSE 0.3 END
                       THEN round(m.price * CASE WHEN dice() < 0.8 THEN 1 ELSE uniform(0.98, 1.02) END::numeric, m.digits) END,
         'profit', written,
-        'commission', CASE WHEN dice() < 0.5 THEN round(dice()::numeric * money / 20, 4) ELSE 0 END,
-        'swap', CASE WHEN dice() < 0.1 THEN round(uniform(-1, 1)::numeric * money / 20, 4) ELSE 0 END,
+        'commission', CASE WHEN dice() < 0.5 THEN round(dice()::numeric * money / 20, 4) WHEN dice() < 0.9 THEN 0 END,
+        'swap', CASE WHEN dice() < 0.1 THEN round(uniform(-1, 1)::numeric * money / 20, 4) WHEN dice() < 0.9 THEN 0 END,
+        'is_backtest', dice() < 0.03,
         'status', CASE status WHEN 'closed' THEN 'executed' ELSE status END,
         'executed_at', at, 'closed_at', closed);
 END $$;
@@ -164,6 +166,7 @@ DECLARE
     size numeric := money / CASE t.currency WHEN 'JPY' THEN 150 ELSE 1 END;
     symbol_scope text;
     currency_scope text;
+    strategy_scope uuid;
 BEGIN
     IF dice() < 0.02 THEN
         kind := 'kill_switch';
@@ -171,10 +174,13 @@ BEGIN
     END IF;
     IF kind IN ('max_position', 'max_order_size', 'max_order_value', 'max_exposure', 'max_symbol_exposure', 'concentration',
                 'max_open_trades', 'max_daily_trades', 'max_order_rate', 'max_consecutive_losses', 'price_collar', 'kill_switch')
-       AND dice() < 0.3 OR kind = 'kill_switch' THEN
+       AND dice() < 0.3 OR kind = 'kill_switch' AND dice() < 0.7 THEN
         symbol_scope := pick('{EURUSD,GBPUSD,USDJPY,EURGBP}');
     ELSIF is_size AND dice() < 0.3 THEN
         currency_scope := pick('{EUR,USD,GBP,JPY}');
+    END IF;
+    IF kind IN ('max_order_size', 'max_order_value', 'max_daily_trades', 'max_order_rate', 'price_collar', 'kill_switch') AND dice() < 0.2 THEN
+        strategy_scope := t.strategies[1 + floor(dice() * 2)::int];
     END IF;
     RETURN jsonb_strip_nulls(jsonb_build_object(
         'id', new_id(), 'user_id', t.user_id, 'name', kind || ' of ' || t.n, 'type', kind, 'limit_type', unit,
@@ -191,7 +197,7 @@ BEGIN
             WHEN unit = 'percentage' THEN round((10 ^ uniform(1, 2.5))::numeric, 2)
             WHEN kind IN ('max_position', 'max_order_size') THEN round(size * (10 ^ uniform(-1, 0.5))::numeric, 0)
             ELSE round(money * (10 ^ uniform(-1, 0.5))::numeric, 2) END,
-        'symbol', symbol_scope, 'currency', currency_scope,
+        'symbol', symbol_scope, 'currency', currency_scope, 'strategy_id', strategy_scope,
         'action', CASE WHEN kind = 'kill_switch' OR dice() < 0.7 THEN 'block' ELSE pick('{warn,reduce_only,halt}') END,
         'anchor', CASE WHEN kind IN ('daily_loss', 'weekly_loss', 'monthly_loss') AND dice() < 0.6 THEN pick('{balance,equity,max}') END,
         'basis', CASE WHEN unit = 'absolute' OR dice() < 0.4 THEN NULL
@@ -285,11 +291,13 @@ BEGIN
         END IF;
         RETURN;
     ELSIF d < 0.48 THEN
-        SELECT * INTO l FROM (SELECT * FROM limits ORDER BY id) AS p WHERE p.user_id = t.user_id AND p.is_active ORDER BY dice() LIMIT 1;
-        IF FOUND AND (dice() < 0.3 OR (SELECT count(*) FROM limits p WHERE p.user_id = t.user_id AND p.is_active) > 8) THEN
+        -- what halts does so for ever, if nobody takes it away
+        SELECT * INTO l FROM (SELECT * FROM limits ORDER BY id) AS p WHERE p.user_id = t.user_id AND p.is_active
+         ORDER BY p.type = 'kill_switch' OR p.action = 'halt' DESC, dice() LIMIT 1;
+        IF FOUND AND (dice() < 0.3 OR l.type = 'kill_switch' OR l.action = 'halt' AND dice() < 0.7 OR (SELECT count(*) FROM limits p WHERE p.user_id = t.user_id AND p.is_active) > 8) THEN
             numbers := ARRAY[round(l.value * (10 ^ uniform(-0.3, 0.5))::numeric, CASE WHEN l.type LIKE 'max_%s' OR l.type = 'max_order_rate' THEN 0 ELSE 4 END)];
             numbers[1] := least(numbers[1], 1000 * CASE WHEN l.type = 'max_order_rate' THEN 1 ELSE 1000000 END);
-            IF dice() < 0.5 THEN
+            IF l.type <> 'kill_switch' AND dice() < 0.5 THEN
                 engine := format('UPDATE fx.risk_limits SET limit_value = %s WHERE id = %L', numbers[1], l.id);
                 oracle := format('SELECT change_limit(%L, %s, true)', l.id, numbers[1]);
             ELSE
@@ -339,15 +347,58 @@ BEGIN
         RETURN;
     END IF;
 
+    IF d < 0.65 THEN
+        SELECT * INTO x FROM (SELECT * FROM trades ORDER BY id) AS p WHERE p.user_id = t.user_id AND p.status = 'executed' ORDER BY dice() LIMIT 1;
+        IF FOUND THEN
+            numbers := ARRAY[round(dice()::numeric * 3, 2), round(uniform(-2, 2)::numeric, 3)];
+            engine := format('UPDATE fx.trades SET commission = %s, swap = %s WHERE id = %L', numbers[1], numbers[2], x.id);
+            oracle := format('SELECT correct_costs(%L, %s, %s)', x.id, numbers[1], numbers[2]);
+            RETURN;
+        END IF;
+    ELSIF d < 0.66 THEN
+        SELECT * INTO x FROM (SELECT * FROM trades ORDER BY id) AS p WHERE p.user_id = t.user_id ORDER BY dice() LIMIT 1;
+        IF FOUND THEN
+            engine := format('DELETE FROM fx.trades WHERE id = %L', x.id);
+            oracle := format('SELECT adopt(%L)', x.id);
+            RETURN;
+        END IF;
+    ELSIF d < 0.665 THEN
+        numbers := ARRAY[round(t.initial * uniform(0.9, 1.1)::numeric + CASE WHEN dice() < 0.2 THEN 1000 ELSE 0 END, 2)];
+        engine := format('UPDATE fx.users SET preferences = preferences || ''{"initialBalance": %s}'' WHERE id = %L', numbers[1], t.user_id);
+        oracle := format('SELECT change_initial(%L, %s)', t.user_id, numbers[1]);
+        RETURN;
+    ELSIF d < 0.67 THEN
+        SELECT format('%L, day_cutoff = %L', p.time_zone, p.cutoff) INTO engine
+          FROM (SELECT * FROM traders ORDER BY n) AS p ORDER BY dice() LIMIT 1;
+        oracle := format('SELECT change_zone(%L, %s)', t.user_id, replace(engine, 'day_cutoff = ', ''));
+        engine := format('UPDATE fx.accounts SET time_zone = %s WHERE user_id = %L', engine, t.user_id);
+        RETURN;
+    ELSIF d < 0.70 THEN
+        -- several trades at once, of different users and symbols
+        SELECT jsonb_agg(jsonb_build_object('id', p.id, 'gain', round(uniform(-50, 50)::numeric, 2)) ORDER BY p.id) INTO rows
+          FROM (SELECT q.* FROM (SELECT DISTINCT ON (user_id, symbol) * FROM trades
+                                  WHERE status = 'executed' AND closed_at IS NULL AND executed_at <= now_is()
+                                  ORDER BY user_id, symbol, id) AS q
+                 ORDER BY dice() LIMIT 3) AS p;
+        IF rows IS NOT NULL THEN
+            engine := format('UPDATE fx.trades t SET closed_at = %L, profit = r.gain
+                FROM jsonb_to_recordset(%L) AS r (id uuid, gain numeric) WHERE t.id = r.id', now_is(), rows);
+            oracle := format('SELECT close_several(%L)', rows);
+            RETURN;
+        END IF;
+        rows := '[]';
+    END IF;
+
     FOR n IN 1 .. CASE WHEN dice() < 0.7 THEN 1 ELSE floor(uniform(2, 5))::int END LOOP
         IF dice() < 0.1 THEN
             SELECT * INTO t FROM (SELECT * FROM traders ORDER BY n) AS p ORDER BY dice() LIMIT 1;
         END IF;
         rows := rows || some_trade(t);
     END LOOP;
-    engine := format('INSERT INTO fx.trades (id, user_id, strategy_id, symbol, type, order_type, quantity, price, profit, commission, swap, status, executed_at, closed_at)
+    engine := format('INSERT INTO fx.trades (id, user_id, strategy_id, symbol, type, order_type, quantity, price, profit, commission, swap, status, executed_at, closed_at, is_backtest)
         SELECT r.* FROM jsonb_to_recordset(%L) AS r (id uuid, user_id uuid, strategy_id uuid, symbol text, type text, order_type text, quantity numeric,
-            price numeric, profit numeric, commission numeric, swap numeric, status text, executed_at timestamptz, closed_at timestamptz)', rows);
+            price numeric, profit numeric, commission numeric, swap numeric, status text, executed_at timestamptz, closed_at timestamptz,
+            is_backtest boolean)', rows);
     oracle := format('SELECT insert_trades(%L)', rows);
 END $$;
 
@@ -400,8 +451,13 @@ BEGIN
     CALL pass_time();
     CALL move_prices(CASE WHEN dice() < 0.35 THEN 0.8 ELSE 0.05 END);
     CALL next_step(engine, oracle);
-    ours := attempt(oracle);
-    theirs := attempt(engine);
+    IF oracle LIKE 'SELECT adopt(%' THEN
+        theirs := attempt(engine);
+        ours := attempt(oracle);
+    ELSE
+        ours := attempt(oracle);
+        theirs := attempt(engine);
+    END IF;
     INSERT INTO journal VALUES (n, current_setting('fxplatform.clock'), engine, oracle, theirs.result, ours.result);
     -- a reader lists what demands a state
     IF theirs.result IS DISTINCT FROM ours.result AND NOT (ours.result = 'state' AND theirs.result <> 'allowed') THEN

@@ -17,6 +17,7 @@ INSERT INTO decision VALUES
     ('closures',          'SELECT', 'SELECT', 'SELECT'),
     ('cash_flows',        'INSERT,SELECT', 'SELECT', 'SELECT'),
     ('risk_events',       'INSERT,SELECT', 'SELECT', 'SELECT'),
+    ('risk_limit_state',  'SELECT', 'SELECT', 'SELECT'),
     ('risk_presets',      'DELETE,INSERT,SELECT,UPDATE', 'SELECT', 'SELECT'),
     ('market_data',       'DELETE,INSERT,SELECT,UPDATE', 'SELECT', 'SELECT'),
     ('audit_log',         'SELECT', 'SELECT', 'SELECT'),
@@ -74,7 +75,7 @@ SELECT is_empty(
          AND (rolcanlogin OR rolsuper OR rolcreaterole OR rolcreatedb OR rolbypassrls)$$, 'roles are groups without login or power');
 SELECT results_eq(
     $$SELECT relname::text COLLATE "default" FROM pg_class WHERE relnamespace = 'fx'::regnamespace AND relrowsecurity ORDER BY 1$$,
-    $$VALUES ('accounts'), ('audit_log'), ('backtests'), ('cash_flows'), ('closures'), ('positions'), ('risk_events'), ('risk_limits'), ('strategies'), ('trades'), ('users')$$,
+    $$VALUES ('accounts'), ('audit_log'), ('backtests'), ('cash_flows'), ('closures'), ('positions'), ('risk_events'), ('risk_limit_state'), ('risk_limits'), ('strategies'), ('trades'), ('users')$$,
     'tables of users have row security');
 SELECT is_empty(
     $$SELECT relname, role FROM pg_class, unnest('{fx_app,fx_user,fx_reporting}'::name[]) AS role

@@ -213,3 +213,4 @@ DELETE FROM fx.users;
 SELECT (SELECT count(*) FROM fx.accounts) AS accounts, (SELECT count(*) FROM fx.cash_flows) AS flows,
        (SELECT count(*) FROM fx.risk_events) AS events;
 DROP FUNCTION books, periods, id;
+TRUNCATE fx.audit_log, fx.candle_changes;

@@ -144,3 +144,5 @@ SELECT * FROM fx.verify_positions();
 DELETE FROM fx.users;
 TRUNCATE fx.market_data;
 DROP FUNCTION bonus, price, trade, id;
+TRUNCATE fx.audit_log, fx.candle_changes;
+DROP TABLE fx.market_data_2024_03;

@@ -198,3 +198,4 @@ INSERT INTO fx.trades (id, user_id, symbol, type, order_type, quantity, price, s
 SELECT fx.close_trade('00000000-0000-4000-8000-0000000000d3', 1.2, '2024-01-10 11:00+00');
 ROLLBACK TO s;
 ROLLBACK;
+DROP TABLE fx.market_data_2024_01;

@@ -115,3 +115,6 @@ SET ROLE fx_app;
 SELECT rebuild_risk_state(:'bob');
 SELECT * FROM verify_positions();
 RESET ROLE;
+DELETE FROM fx.users;
+TRUNCATE fx.audit_log;
+DROP TABLE good_positions;

@@ -29,8 +29,8 @@ EXCEPTION WHEN SQLSTATE 'XF001' OR SQLSTATE 'XF002' THEN
 END
 $$;
 CREATE FUNCTION pg_temp.latch(OUT name text, OUT current numeric, OUT at timestamptz, OUT until timestamptz, OUT value numeric, OUT cleared timestamptz, OUT status text) RETURNS SETOF record LANGUAGE sql AS $$
-    SELECT l.name, trim_scale(l.current_value), l.breached_at, l.breached_until, trim_scale(l.breach_value), l.cleared_at, u.status
-      FROM fx.risk_limits l JOIN fx.risk_utilization(l.user_id) u ON u.limit_id = l.id ORDER BY l.name
+    SELECT l.name, trim_scale(l.current_value), s.breached_at, s.breached_until, trim_scale(s.breach_value), s.cleared_at, u.status
+      FROM fx.risk_limits l JOIN fx.risk_utilization(l.user_id) u ON u.limit_id = l.id LEFT JOIN fx.risk_limit_state s ON s.limit_id = l.id ORDER BY l.name
 $$;
 CREATE FUNCTION pg_temp.events(OUT event text, OUT name text, OUT current numeric, OUT projected numeric, OUT bound numeric, OUT reason text) RETURNS SETOF record LANGUAGE sql AS $$
     WITH gone AS (DELETE FROM fx.risk_events RETURNING *)
@@ -78,7 +78,7 @@ SELECT mark_account(:'a1');
 SELECT pg_temp.at('2024-04-01 12:01+00', 1.1) \g /dev/null
 SELECT (SELECT string_agg(name || ' ' || status, ', ' ORDER BY name) FROM risk_utilization(:'a1')) AS latched;
 SELECT pg_temp.at('2024-04-01 21:00+00', 1.1) \g /dev/null
-SELECT (SELECT string_agg(name || ' ' || status, ', ' ORDER BY name) FROM risk_utilization(:'a1')) AS day_over, (SELECT count(breached_at) FROM risk_limits) AS stored;
+SELECT (SELECT string_agg(name || ' ' || status, ', ' ORDER BY name) FROM risk_utilization(:'a1')) AS day_over, (SELECT count(breached_at) FROM risk_limit_state) AS stored;
 DELETE FROM risk_limits;
 DELETE FROM trades;
 DELETE FROM risk_events;
@@ -188,27 +188,29 @@ DELETE FROM risk_events;
 -- or only take note: one event a statement, with the last order that passed the limit; else one when the warning level is passed
 INSERT INTO risk_limits (user_id, name, type, limit_type, limit_value, action, warning_level) VALUES (:'a1', 'note', 'max_position', 'absolute', 100, 'warn', 50), (:'a1', 'rate', 'max_order_rate', 'absolute', 3, 'warn', 100);
 SELECT pg_temp.trade('buy', 49), pg_temp.trade('buy', 1), pg_temp.trade('buy', 50), pg_temp.trade('buy', 1);
+SELECT e.event, t.quantity FROM risk_events e LEFT JOIN trades t ON t.id = e.trade_id ORDER BY e.id;
 SELECT * FROM pg_temp.events();
 INSERT INTO trades (user_id, symbol, type, order_type, quantity, price, status, executed_at) SELECT :'a1', 'EURUSD', 'buy', 'market', n, 1.1, 'executed', '2024-04-05 12:00+00' FROM generate_series(1, 5) AS n;
 SELECT * FROM pg_temp.events();
-SELECT name, trim_scale(current_value) AS current, cardinality(order_times) AS times FROM risk_limits ORDER BY name;
+SELECT name, trim_scale(current_value) AS current, cardinality(order_times) AS times FROM risk_limits l LEFT JOIN risk_limit_state s ON s.limit_id = l.id ORDER BY name;
 -- orders of the last minute; an order that waits is counted when it is placed, not again when it is executed
 SELECT pg_temp.at('2024-04-05 12:00:59.999999+00', 1.1) \g /dev/null
 SELECT mark_account(:'a1');
-SELECT name, trim_scale(current_value) AS current, cardinality(order_times) AS times FROM risk_limits WHERE name = 'rate';
+SELECT name, trim_scale(current_value) AS current, cardinality(order_times) AS times FROM risk_limits l JOIN risk_limit_state s ON s.limit_id = l.id WHERE name = 'rate';
 SELECT pg_temp.at('2024-04-05 12:01:00+00', 1.1) \g /dev/null
 SELECT (SELECT trim_scale(current_value) FROM risk_utilization(:'a1') WHERE name = 'rate') AS now, (SELECT trim_scale(current_value) FROM risk_limits WHERE name = 'rate') AS stored, mark_account(:'a1');
-SELECT name, trim_scale(current_value) AS current, cardinality(order_times) AS times FROM risk_limits WHERE name = 'rate';
+SELECT name, trim_scale(current_value) AS current, cardinality(order_times) AS times FROM risk_limits l JOIN risk_limit_state s ON s.limit_id = l.id WHERE name = 'rate';
 DELETE FROM trades;
 UPDATE risk_limits SET action = 'block', limit_value = 2, window_seconds = 10 WHERE name = 'rate';
 INSERT INTO trades (id, user_id, symbol, type, order_type, quantity, price, status) VALUES ('00000000-0000-4000-8000-0000000000d1', :'a1', 'EURUSD', 'buy', 'limit', 1, 1.1, 'pending');
 UPDATE trades SET status = 'executed', executed_at = '2024-04-05 12:01:00+00' WHERE status = 'pending';
-SELECT trim_scale(current_value) AS current, order_times FROM risk_limits WHERE name = 'rate';
+SELECT trim_scale(current_value) AS current, order_times FROM risk_limits l JOIN risk_limit_state s ON s.limit_id = l.id WHERE name = 'rate';
 INSERT INTO trades (user_id, symbol, type, order_type, quantity, price, status, executed_at, closed_at, profit) VALUES (:'a1', 'EURUSD', 'buy', 'limit', 1, 1.1, 'executed', '2024-04-05 12:01:00+00', '2024-04-05 12:01:00+00', 0);
 SELECT trim_scale(current_value) AS current FROM risk_limits WHERE name = 'rate';
 SELECT pg_temp.at('2024-04-05 12:01:05+00', 1.1) \g /dev/null
 SELECT pg_temp.trade('buy', 1), pg_temp.trade('buy', 1);
 SELECT pg_temp.at('2024-04-05 12:01:10+00', 1.1) \g /dev/null
 SELECT pg_temp.trade('buy', 1), pg_temp.trade('buy', 1);
-SELECT trim_scale(current_value) AS current, order_times FROM risk_limits WHERE name = 'rate';
+SELECT trim_scale(current_value) AS current, order_times FROM risk_limits l JOIN risk_limit_state s ON s.limit_id = l.id WHERE name = 'rate';
 ROLLBACK;
+DROP TABLE fx.market_data_2024_02, fx.market_data_2024_03, fx.market_data_2024_04;

@@ -126,4 +126,52 @@ ROLLBACK TO s;
 INSERT INTO trades (user_id, strategy_id, symbol, type, order_type, quantity, price, status) SELECT :'a1', :'s1', 'EURUSD', 'buy', 'limit', 8, 1.1, 'pending' FROM generate_series(1, 2);
 SELECT name, trim_scale(current_value) AS current FROM risk_limits ORDER BY name;
 UPDATE trades SET status = 'executed', executed_at = '2024-03-05 12:00+00' WHERE status = 'pending';
+ROLLBACK TO s;
+
+-- a halt of a scope keeps what it covers from being closed, too
+DELETE FROM risk_limits;
+DELETE FROM trades;
+INSERT INTO trades (id, user_id, symbol, type, order_type, quantity, price, status, executed_at, strategy_id)
+SELECT ('00000000-0000-4000-8000-0000000000d' || n)::uuid, :'a1', s, 'buy', 'market', 1, 1.1, 'executed', '2024-03-05 11:00:00+00', nullif(e, '')::uuid
+  FROM (VALUES (1, 'EURUSD', ''), (2, 'GBP/USD', ''), (3, 'USDJPY', :'s1'), (4, 'XYZ', '')) AS v (n, s, e);
+CREATE FUNCTION pg_temp.close() RETURNS TABLE (symbol varchar, closed text, updated text) LANGUAGE plpgsql AS $$
+DECLARE
+    id uuid;
+    statement text;
+    said text[];
+BEGIN
+    FOR id, symbol IN SELECT t.id, t.symbol FROM fx.trades t ORDER BY t.id LOOP
+        said := '{}';
+        FOREACH statement IN ARRAY ARRAY[format('SELECT fx.close_trade(%L, 1.1)', id), format('UPDATE fx.trades SET closed_at = %L, profit = 1 WHERE id = %L', '2024-03-05 11:30:00+00', id)] LOOP
+            BEGIN
+                EXECUTE statement;
+                RAISE SQLSTATE 'P0001';
+            EXCEPTION WHEN OTHERS THEN
+                said := said || CASE SQLSTATE WHEN 'P0001' THEN 'ok' ELSE SQLSTATE END;
+            END;
+        END LOOP;
+        closed := said[1];
+        updated := said[2];
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+INSERT INTO risk_limits (id, user_id, name, type, limit_type, limit_value, symbol) VALUES ('00000000-0000-4000-8000-0000000000f1', :'a1', 'halt', 'kill_switch', 'absolute', 0, 'eur/usd');
+SELECT * FROM pg_temp.close();
+UPDATE risk_limits SET symbol = NULL, currency = 'GBP';
+SELECT * FROM pg_temp.close();
+UPDATE risk_limits SET currency = NULL, strategy_id = :'s1';
+SELECT * FROM pg_temp.close();
+UPDATE risk_limits SET strategy_id = NULL;
+SELECT * FROM pg_temp.close();
+UPDATE risk_limits SET type = 'max_position', action = 'halt', symbol = 'GBPUSD';
+SELECT * FROM pg_temp.close();
+UPDATE risk_limits SET action = 'reduce_only';
+SELECT * FROM pg_temp.close();
+\set VERBOSITY default
+UPDATE risk_limits SET action = 'halt';
+SAVEPOINT s;
+SELECT close_trade('00000000-0000-4000-8000-0000000000d2', 1.1);
+ROLLBACK TO s;
 ROLLBACK;
+DROP TABLE fx.market_data_2024_02, fx.market_data_2024_03;

@@ -42,12 +42,12 @@ SELECT v.settings, pg_temp.try(format('INSERT INTO fx.risk_limits (user_id, name
 DELETE FROM risk_limits;
 
 -- what the engine keeps is ignored when others write it
-INSERT INTO risk_limits (id, user_id, name, type, limit_type, limit_value, current_value, breached_at, breached_until, breach_value, cleared_at, order_times)
-VALUES ('00000000-0000-4000-8000-0000000000f1', :'a1', 'L', 'daily_loss', 'percentage', 5, 'NaN', now(), 'infinity', 7, now(), ARRAY[now()]);
-SELECT current_value, breached_at, breached_until, breach_value, cleared_at, order_times FROM risk_limits;
+INSERT INTO risk_limits (id, user_id, name, type, limit_type, limit_value, current_value)
+VALUES ('00000000-0000-4000-8000-0000000000f1', :'a1', 'L', 'daily_loss', 'percentage', 5, 'NaN');
+SELECT current_value, breached_at, breached_until, breach_value, cleared_at, order_times FROM risk_limits l JOIN risk_limit_state s ON s.limit_id = l.id;
 SELECT updated_at AS before FROM risk_limits \gset
-UPDATE risk_limits SET current_value = 'NaN', breached_at = now(), order_times = ARRAY[now()];
-SELECT current_value, breached_at, order_times, updated_at = :'before' AS untouched FROM risk_limits;
+UPDATE risk_limits SET current_value = 'NaN';
+SELECT current_value, updated_at = :'before' AS untouched FROM risk_limits;
 SELECT pg_temp.try(format('UPDATE fx.risk_limits SET user_id = %L', :'a2')) AS other_user, pg_temp.try('UPDATE fx.risk_limits SET user_id = user_id') AS same;
 -- neither audited nor noted as an update is what the engine writes
 SELECT updated_at AS before FROM risk_limits \gset
@@ -68,11 +68,11 @@ UPDATE risk_limits SET is_active = true;
 SELECT trim_scale(current_value) AS current, (SELECT status FROM risk_utilization(:'a1')) AS shown FROM risk_limits;
 -- another scope starts anew: breach, clearing and orders go
 UPDATE risk_limits SET type = 'daily_loss', limit_value = 100;
-SELECT type, trim_scale(current_value) AS current, breached_at, breached_until, trim_scale(breach_value) AS value FROM risk_limits;
+SELECT type, trim_scale(current_value) AS current, breached_at, breached_until, trim_scale(breach_value) AS value FROM risk_limits l JOIN risk_limit_state s ON s.limit_id = l.id;
 UPDATE risk_limits SET limit_value = 500;
-SELECT trim_scale(current_value) AS current, breached_at IS NOT NULL AS latched FROM risk_limits;
+SELECT trim_scale(current_value) AS current, breached_at IS NOT NULL AS latched FROM risk_limits l JOIN risk_limit_state s ON s.limit_id = l.id;
 UPDATE risk_limits SET type = 'weekly_loss';
-SELECT trim_scale(current_value) AS current, breached_at IS NOT NULL AS latched FROM risk_limits;
+SELECT trim_scale(current_value) AS current, breached_at IS NOT NULL AS latched FROM risk_limits l JOIN risk_limit_state s ON s.limit_id = l.id;
 -- limits of several users at once
 INSERT INTO risk_limits (user_id, name, type, limit_type, limit_value) SELECT u, n::text, 'max_position', 'absolute', n FROM unnest(ARRAY[:'a2', :'a1']::uuid[]) AS u, generate_series(1, 200) AS n;
 SELECT user_id, count(*), min(current_value), max(current_value) FROM risk_limits WHERE type = 'max_position' GROUP BY 1 ORDER BY 1;
@@ -179,6 +179,11 @@ SELECT count(*) FROM risk_utilization(:'a1');
 DROP INDEX idx_risk_limits_user_id;
 CREATE INDEX idx_risk_limits_user_id ON risk_limits (user_id, name);
 SELECT count(*) FROM risk_utilization(:'a1');
-ALTER TABLE risk_limits RENAME COLUMN order_times TO times;
+ALTER TABLE risk_limit_state RENAME COLUMN order_times TO times;
 SELECT pg_temp.try(format('SELECT fx.mark_account(%L)', :'a1'));
+ALTER TABLE risk_limit_state RENAME COLUMN times TO order_times;
+ALTER TABLE risk_limits RENAME COLUMN lock_at TO lock;
+SELECT pg_temp.try(format('SELECT fx.mark_account(%L)', :'a1'));
+SELECT pg_temp.try('DELETE FROM fx.risk_limits');
 ROLLBACK;
+DROP TABLE fx.market_data_2024_02, fx.market_data_2024_03;

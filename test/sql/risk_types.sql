@@ -170,4 +170,11 @@ ROLLBACK TO s;
 DELETE FROM risk_limits;
 SELECT set_trading_state(:'a1', 'reduce_only', 'as agreed');
 EXECUTE trade('buy', 'EURUSD', 1);
+ROLLBACK TO s;
+-- a collar without a market has no bound, and a first position is all there is
+DELETE FROM risk_limits;
+INSERT INTO risk_limits (user_id, name, type, limit_type, limit_value) VALUES (:'a1', 'collar', 'price_collar', 'percentage', 1), (:'a1', 'share', 'concentration', 'percentage', 60), (:'a1', 'equity', 'max_position', 'absolute', 0);
+SELECT t.trade, t.symbol, t.price, t.allowed, l ->> 'name' AS name, l -> 'current' AS current, l -> 'projected' AS projected, l -> 'bound' AS bound, l -> 'utilization' AS used, l ->> 'missing' AS missing
+  FROM what_if(:'a1', '[{"symbol": "AUDUSD", "type": "buy", "quantity": 1, "price": 0.7}, {"symbol": "AUDUSD", "type": "buy", "quantity": 1}, {"symbol": "EURUSD", "type": "buy", "quantity": 1, "price": 1.2}]') AS t, jsonb_array_elements(t.limits) AS l ORDER BY t.trade, name;
 ROLLBACK;
+DROP TABLE fx.market_data_2024_02, fx.market_data_2024_03;

@@ -290,3 +290,4 @@ INSERT INTO fx.trades (id, user_id, symbol, type, order_type, quantity, price, s
 UPDATE fx.trades SET status = 'executed', executed_at = '2024-01-10 10:00+00' WHERE status = 'pending';
 ROLLBACK;
 \set VERBOSITY default
+DROP TABLE fx.market_data_2024_01;

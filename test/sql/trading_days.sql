@@ -162,3 +162,5 @@ SELECT * FROM fx.verify_positions();
 DELETE FROM fx.users;
 TRUNCATE fx.market_data;
 DROP FUNCTION trade, price, books, periods, id;
+TRUNCATE fx.audit_log, fx.candle_changes;
+DROP TABLE fx.market_data_2024_03, fx.market_data_2024_04, fx.market_data_2024_05, fx.market_data_2024_06;

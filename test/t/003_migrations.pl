@@ -53,7 +53,7 @@ fill($node, 'fx');
 my $rows = picture($node, 'fx');
 my $stderr = refusal(q{SELECT fx.migrate('none')});
 like($stderr, qr/55000: migrating down to "none" would drop data/, 'down with data is refused');
-like($stderr, qr/DETAIL:  table accounts: 3 rows, table audit_log: \d+ rows, table backtests: 1 rows, table candle_horizons: 1 rows, table candle_rollups: \d+ rows, table cash_flows: 2 rows, table closures: 1 rows, table holidays: 1 rows, table maintenance_runs: 1 rows, table market_data: 1500 rows, table market_data_rejects: 1 rows, table market_data_revisions: 1 rows, table quotes: 10 rows, table retention_policies: 2 rows, table risk_events: 1 rows, table risk_limits: 1 rows, table strategies: 4 rows, table trades: 40 rows, table users: 3 rows\./, 'with the counts');
+like($stderr, qr/DETAIL:  table accounts: 3 rows, table audit_log: \d+ rows, table backtests: 1 rows, table candle_horizons: 1 rows, table candle_rollups: \d+ rows, table cash_flows: 2 rows, table closures: 1 rows, table holidays: 1 rows, table maintenance_runs: 1 rows, table market_data: 1500 rows, table market_data_rejects: 1 rows, table market_data_revisions: 1 rows, table quotes: 10 rows, table retention_policies: 2 rows, table risk_events: 1 rows, table risk_limit_state: 1 rows, table risk_limits: 1 rows, table strategies: 4 rows, table trades: 40 rows, table users: 3 rows\./, 'with the counts');
 like($stderr, qr/HINT:  Make a backup, then use fx.migrate\(..., force => true\)/, 'and a hint');
 like(refusal(qq{SELECT fx.migrate('$versions[3]')}), qr/55000: .*DETAIL:  .*, column trades.is_backtest: 10 rows/s, 'a column with data is data');
 is(picture($node, 'fx'), $rows, 'nothing changed');
