@@ -191,11 +191,6 @@ $$;
 COMMENT ON FUNCTION set_trading_state(uuid, text, text)
     IS 'lets a user trade (active), only reduce what he holds (reduce_only), or do nothing but cancel orders (halted), from his next trade on; the reason is shown with what is refused, and a row of fx.risk_events tells of the change; errors: 22004 NULL user or state, 22023 no such state, 23503 no such user';
 
--- they act with the rights of the owner on whatever table has them
-REVOKE ALL ON FUNCTION open_account() FROM PUBLIC;
-REVOKE ALL ON FUNCTION follow_preferences() FROM PUBLIC;
-REVOKE ALL ON FUNCTION guard_account() FROM PUBLIC;
-REVOKE ALL ON FUNCTION apply_cash_flow() FROM PUBLIC;
 REVOKE ALL ON FUNCTION lock_account(uuid) FROM PUBLIC;
 REVOKE ALL ON FUNCTION deposit(uuid, numeric, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION withdraw(uuid, numeric, text) FROM PUBLIC;

@@ -11,10 +11,10 @@
  * The end of the statement is when a statement trigger of fx.audit_log fires:
  * with the first row an event for it is queued behind those of the statement,
  * as a foreign key's cascade queues the events of the rows it touched.  So it
- * comes for INSERT, COPY, a cascade and an apply worker alike, at the level of
- * the query whose events fire now.  Where that trigger is missing or disabled,
- * or this one is deferred (there is no query then), entries are stored one by
- * one.
+ * comes for INSERT, COPY and a cascade alike, at the level of the query whose
+ * events fire now.  Entries are stored one by one where that trigger is missing
+ * or disabled, where this one is deferred (there is no query then), and in an
+ * apply worker, which would never close the log that the event opened.
  *
  * Batches form a stack: a query run by a trigger has one of its own, told from
  * the outer one by the depth of triggers.  All row triggers of a query run in
@@ -30,6 +30,7 @@
 #include "executor/executor.h"
 #include "executor/tuptable.h"
 #include "nodes/execnodes.h"
+#include "replication/logicalworker.h"
 #include "utils/datum.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
@@ -69,6 +70,7 @@ static bool *find_changes(const AuditTable *table, TupleTableSlot *oldslot, Tupl
 static void push_batch(int depth);
 static void pop_batch(void);
 static bool queue_end_of_statement(Oid function);
+static Trigger *find_statement_trigger(TriggerDesc *triggers, Oid function);
 static AuditRow *add_row(AuditBatch *batch, AuditTable *table, const char *action);
 static HeapTuple copy_row(AuditBatch *batch, TupleTableSlot *slot);
 static void write_batch(AuditBatch *batch);
@@ -158,7 +160,7 @@ record_row(TriggerData *trigdata, int depth)
 	if (batches == NULL || batches->depth != depth)
 	{
 		push_batch(depth);
-		alone = trigdata->tg_trigger->tgdeferrable ||
+		alone = trigdata->tg_trigger->tgdeferrable || IsLogicalWorker() ||
 			!queue_end_of_statement(trigdata->tg_trigger->tgfoid);
 	}
 
@@ -255,40 +257,48 @@ pop_batch(void)
 }
 
 /*
- * Queue the statement triggers of the log, ours among them.
+ * Queue our trigger of the log, and no other: there is no query to fire those
+ * of its owner's for.
  */
 static bool
 queue_end_of_statement(Oid function)
 {
 	Relation	log = table_open(fx_require_table("audit_log"), RowExclusiveLock);
-	TriggerDesc *triggers = log->trigdesc;
-	bool		queued = false;
+	Trigger    *trigger = find_statement_trigger(log->trigdesc, function);
 
-	if (triggers != NULL && triggers->trig_insert_after_statement)
+	if (trigger != NULL)
 	{
-		for (int i = 0; i < triggers->numtriggers && !queued; i++)
-		{
-			Trigger    *trigger = &triggers->triggers[i];
-
-			queued = trigger->tgfoid == function &&
-				trigger->tgenabled == TRIGGER_FIRES_ALWAYS &&
-				trigger->tgqual == NULL &&
-				TRIGGER_TYPE_MATCHES(trigger->tgtype, TRIGGER_TYPE_STATEMENT,
-									 TRIGGER_TYPE_AFTER, TRIGGER_TYPE_INSERT);
-		}
-	}
-	if (queued)
-	{
+		TriggerDesc only = {0};
 		ResultRelInfo target = {.type = T_ResultRelInfo};
 
+		only.triggers = trigger;
+		only.numtriggers = 1;
+		only.trig_insert_after_statement = true;
 		target.ri_RelationDesc = log;
-		target.ri_TrigDesc = triggers;
+		target.ri_TrigDesc = &only;
 		ExecASInsertTriggers(NULL, &target, NULL);
 	}
 
 	/* the event needs the lock until it fires */
 	table_close(log, NoLock);
-	return queued;
+	return trigger != NULL;
+}
+
+static Trigger *
+find_statement_trigger(TriggerDesc *triggers, Oid function)
+{
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		Trigger    *trigger = &triggers->triggers[i];
+
+		if (trigger->tgfoid == function &&
+			trigger->tgenabled == TRIGGER_FIRES_ALWAYS &&
+			trigger->tgqual == NULL &&
+			TRIGGER_TYPE_MATCHES(trigger->tgtype, TRIGGER_TYPE_STATEMENT,
+								 TRIGGER_TYPE_AFTER, TRIGGER_TYPE_INSERT))
+			return trigger;
+	}
+	return NULL;
 }
 
 static AuditRow *
