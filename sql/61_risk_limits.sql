@@ -84,7 +84,6 @@ REVOKE ALL ON FUNCTION refresh_risk_limits() FROM PUBLIC;
 COMMENT ON FUNCTION refresh_risk_limits()
     IS 'trigger, AFTER INSERT, UPDATE, DELETE or TRUNCATE FOR EACH STATEMENT on fx.risk_limits with tables of the old and new rows: locks the accounts of their users in ascending order and measures their active limits; inactive ones keep their current_value; limits that are gone, or whose type or scope changes, lose what fx.risk_limit_state has of them';
 
-
 CREATE FUNCTION risk_utilization(user_id uuid)
 RETURNS TABLE (
     limit_id uuid,
