@@ -251,7 +251,7 @@ find_layout(Relation rel)
 
 	layout.relid = InvalidOid;
 	fx_limit_find_columns(rel, TABLE_NAME, column_names, layout.attnum, STATE_COLUMNS);
-	layout.index = fx_primary_key_index(rel);
+	layout.index = fx_primary_key_index(rel, false);
 	if (!fx_limit_can_use_index(rel, layout.index, layout.attnum[COL_USER_ID]))
 		layout.index = InvalidOid;
 	layout.relid = RelationGetRelid(rel);
