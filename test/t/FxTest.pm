@@ -69,7 +69,8 @@ END
 	$node->safe_psql($db, <<"END");
 SET search_path = fx, public;
 SELECT set_password('${user}1', 'a long enough password');
-SELECT status FROM sign_in('u1', 'a long enough password'), sign_in('u1', 'another');
+SELECT status FROM sign_in('u1', 'a long enough password');
+SELECT status FROM sign_in('u1', 'another password');
 SELECT issue_api_key('${user}1', 'a key'), request_email_verification('${user}1');
 CALL seal_audit();
 END
