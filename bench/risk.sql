@@ -131,8 +131,6 @@ CREATE TABLE runs (part text, what text, value numeric);
 \ir risk_turn.sql
 \ir risk_turn.sql
 \ir risk_turn.sql
-\ir risk_turn.sql
-\ir risk_turn.sql
 \set part 'opening trades'
 CALL clear_trades();
 CALL risk_triggers('DISABLE');
@@ -164,8 +162,6 @@ CALL put_candles();
 \ir risk_turn_size.sql
 \ir risk_turn_size.sql
 \ir risk_turn_size.sql
-\ir risk_turn_size.sql
-\ir risk_turn_size.sql
 CALL forget_new_trades();
 
 \echo
@@ -174,7 +170,7 @@ WITH medians AS (
     SELECT part, what, percentile_cont(0.5) WITHIN GROUP (ORDER BY value)::numeric AS tps FROM runs GROUP BY part, what
 )
 SELECT m.part, m.what, round(m.tps) AS tps, round(m.tps / w.tps, 2) AS of_without
-  FROM medians AS m JOIN medians AS w ON w.part = m.part AND w.what = 'without'
+  FROM medians AS m LEFT JOIN medians AS w ON w.part = m.part AND w.what = 'without'
  ORDER BY m.part, m.tps DESC;
 
 \echo '==> 10,000 rows in one statement, milliseconds'
@@ -206,8 +202,6 @@ END
 $$;
 \set bulk_turn 'CALL risk_triggers(\'ENABLE\'); CALL measure_bulk(\'with ten limits\'); CALL risk_triggers(\'DISABLE\'); CALL measure_bulk(\'without\'); CALL clear_trades();'
 CALL clear_trades();
-:bulk_turn
-:bulk_turn
 :bulk_turn
 :bulk_turn
 :bulk_turn

@@ -84,7 +84,10 @@ fx_risk_read(const FxRisk *risk, const FxLimit *limit, FxView *view, FxReading *
 			read_collar(limit, view, reading);
 			break;
 		case FX_MAX_EXPOSURE:
-			fx_view_exposure(limit, view, &amount);
+			if (limit->symbol[0] == '\0' && limit->currency[0] == '\0')
+				amount = *fx_view_gross(view);
+			else
+				fx_view_exposure(limit, view, &amount);
 			get_basis(limit, view, NULL, &basis);
 			fx_reading_set_amount(limit, reading, &amount, &basis);
 			break;

@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -91,7 +92,6 @@ static struct
 static void scan_rows(FxRisk *risk, Relation rel, Snapshot snapshot);
 static bool fetch_recent(FxRisk *risk, Relation rel, Snapshot snapshot);
 static bool needs_states(const FxRisk *risk);
-static bool is_active(HeapTuple tuple, TupleDesc desc);
 static bool is_of_user(HeapTuple tuple, TupleDesc desc, const pg_uuid_t *user_id);
 static void find_layout(Relation rel);
 static void relcache_callback(Datum arg, Oid relid);
@@ -105,7 +105,8 @@ static FxBasis default_basis(FxRiskType type);
 Relation
 fx_limit_open(LOCKMODE lockmode)
 {
-	Relation	rel = table_open(fx_require_table(TABLE_NAME), lockmode);
+	Oid			relid = OidIsValid(layout.relid) ? layout.relid : fx_require_table(TABLE_NAME);
+	Relation	rel = table_open(relid, lockmode);
 
 	if (unlikely(layout.relid != RelationGetRelid(rel)))
 		find_layout(rel);
@@ -165,8 +166,8 @@ scan_rows(FxRisk *risk, Relation rel, Snapshot snapshot)
 	scan = systable_beginscan(rel, layout.index, OidIsValid(layout.index), snapshot, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		if (!risk->inactive_too && !is_active(tuple, desc))
-			continue;
+		FxLimit    *limit;
+
 		if (risk->nlimits == size)
 		{
 			size = Max(16, 2 * size);
@@ -174,7 +175,10 @@ scan_rows(FxRisk *risk, Relation rel, Snapshot snapshot)
 				(FxLimit *) palloc(size * sizeof(FxLimit)) :
 				(FxLimit *) repalloc(risk->limits, size * sizeof(FxLimit));
 		}
-		read_row(&risk->limits[risk->nlimits++], tuple, desc);
+		limit = &risk->limits[risk->nlimits];
+		read_row(limit, tuple, desc);
+		if (limit->active || risk->inactive_too)
+			risk->nlimits++;
 	}
 	systable_endscan(scan);
 }
@@ -206,8 +210,8 @@ fetch_recent(FxRisk *risk, Relation rel, Snapshot snapshot)
 		if (!found)
 			break;
 		tuple = ExecFetchSlotHeapTuple(slot, false, &should_free);
-		found = is_active(tuple, desc) && is_of_user(tuple, desc, &risk->account->user_id);
 		read_row(&risk->limits[i], tuple, desc);
+		found = risk->limits[i].active && is_of_user(tuple, desc, &risk->account->user_id);
 	}
 	ExecDropSingleTupleTableSlot(slot);
 
@@ -249,15 +253,6 @@ needs_states(const FxRisk *risk)
 			return true;
 	}
 	return false;
-}
-
-static bool
-is_active(HeapTuple tuple, TupleDesc desc)
-{
-	bool		isnull;
-	Datum		value = heap_getattr(tuple, layout.attnum[COL_IS_ACTIVE], desc, &isnull);
-
-	return !isnull && DatumGetBool(value);
 }
 
 static bool
@@ -378,8 +373,8 @@ read_row(FxLimit *limit, HeapTuple tuple, TupleDesc desc)
 {
 	Datum		values[LIMIT_COLUMNS];
 	bool		nulls[LIMIT_COLUMNS];
-	Datum	   *all_values = (Datum *) palloc(desc->natts * sizeof(Datum));
-	bool	   *all_nulls = (bool *) palloc(desc->natts * sizeof(bool));
+	Datum		all_values[MaxHeapAttributeNumber];
+	bool		all_nulls[MaxHeapAttributeNumber];
 
 	heap_deform_tuple(tuple, desc, all_values, all_nulls);
 	for (int i = 0; i < LIMIT_COLUMNS; i++)
@@ -387,8 +382,6 @@ read_row(FxLimit *limit, HeapTuple tuple, TupleDesc desc)
 		values[i] = all_values[layout.attnum[i] - 1];
 		nulls[i] = all_nulls[layout.attnum[i] - 1];
 	}
-	pfree(all_values);
-	pfree(all_nulls);
 
 	memset(limit, 0, sizeof(FxLimit));
 	limit->tid = tuple->t_self;
@@ -441,7 +434,7 @@ find_name(Datum value, const char *const *names, int count)
 
 	for (int i = 0; i < count; i++)
 	{
-		if (strncmp(names[i], str, len) == 0 && names[i][len] == '\0')
+		if (names[i][0] == str[0] && strncmp(names[i], str, len) == 0 && names[i][len] == '\0')
 			return i;
 	}
 	/* the table checks them */

@@ -75,7 +75,8 @@ static void insert_row(const FxRisk *risk, FxLimit *limit, Datum *values, const 
 Relation
 fx_state_open(LOCKMODE lockmode)
 {
-	Relation	rel = table_open(fx_require_table(TABLE_NAME), lockmode);
+	Oid			relid = OidIsValid(layout.relid) ? layout.relid : fx_require_table(TABLE_NAME);
+	Relation	rel = table_open(relid, lockmode);
 
 	if (unlikely(layout.relid != RelationGetRelid(rel)))
 		find_layout(rel);
@@ -88,7 +89,7 @@ fx_state_open(LOCKMODE lockmode)
 void
 fx_state_read_all(FxRisk *risk, Relation rel, Snapshot snapshot)
 {
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsHeapTuple);
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
@@ -108,7 +109,7 @@ fx_state_read_all(FxRisk *risk, Relation rel, Snapshot snapshot)
 
 			if (memcmp(&limit->id, DatumGetUUIDP(limit_id), sizeof(pg_uuid_t)) != 0)
 				continue;
-			ExecForceStoreHeapTuple(tuple, slot, false);
+			ExecStoreHeapTuple(tuple, slot, false);
 			read_row(limit, slot);
 			limit->state_tid = tuple->t_self;
 			break;

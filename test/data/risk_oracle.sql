@@ -1179,6 +1179,7 @@ BEGIN
     INSERT INTO executions (user_id, symbol, price, at)
     SELECT p.user_id, p.symbol, p.last_price, p.last_price_at FROM fx.positions p
      WHERE p.user_id = t.user_id AND p.last_price IS NOT NULL;
+    PERFORM roll(t.user_id);
     PERFORM finish(t.user_id);
 END $$;
 

@@ -374,11 +374,11 @@ BEGIN
         engine := format('UPDATE fx.accounts SET time_zone = %s WHERE user_id = %L', engine, t.user_id);
         RETURN;
     ELSIF d < 0.70 THEN
-        -- several trades at once, of different users and symbols
+        -- several trades at once, of different users, since the order of the rows is that of the table
         SELECT jsonb_agg(jsonb_build_object('id', p.id, 'gain', round(uniform(-50, 50)::numeric, 2)) ORDER BY p.id) INTO rows
-          FROM (SELECT q.* FROM (SELECT DISTINCT ON (user_id, symbol) * FROM trades
+          FROM (SELECT q.* FROM (SELECT DISTINCT ON (user_id) * FROM trades
                                   WHERE status = 'executed' AND closed_at IS NULL AND executed_at <= now_is()
-                                  ORDER BY user_id, symbol, id) AS q
+                                  ORDER BY user_id, id) AS q
                  ORDER BY dice() LIMIT 3) AS p;
         IF rows IS NOT NULL THEN
             engine := format('UPDATE fx.trades t SET closed_at = %L, profit = r.gain

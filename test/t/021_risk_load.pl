@@ -267,7 +267,7 @@ my $positions = q{
 	 WHERE p.user_id <= uid(1000)
 	   AND p.long_quantity - p.short_quantity <> (SELECT coalesce(sum(units), 0) FROM ledger AS l WHERE (l.user_id, l.symbol) = (p.user_id, p.symbol))};
 
-$node->safe_psql('postgres', 'CREATE INDEX ON ledger (user_id, turn) WHERE bound IS NOT NULL');
+$node->safe_psql('postgres', 'CREATE INDEX ON ledger (user_id, turn) WHERE bound IS NOT NULL; CREATE INDEX ON ledger (user_id, symbol)');
 
 # A unit of a limit of 100 is wanted about 200 times, by all clients at once.
 my $race = start_pgbench('-c', $clients, '-j', 2, '-t', 175, '-f', script('race', "\\set which random(1, 7)\nSELECT take_unit(:which);\n"));
