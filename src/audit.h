@@ -4,7 +4,8 @@
  *	  The parts of the audit trigger
  *
  * audit.c collects rows, audit_table.c knows their tables, audit_image.c turns
- * them into jsonb, audit_write.c stores the entries.
+ * them into jsonb without what audit_redact.c hides, audit_write.c makes the
+ * entries and audit_store.c stores them.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,8 +15,10 @@
 #include "access/htup.h"
 #include "access/tupdesc.h"
 #include "commands/trigger.h"
+#include "executor/tuptable.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
+#include "nodes/execnodes.h"
 #include "utils/inet.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
@@ -25,6 +28,9 @@
 /* Of a redacted value, and the member of an image that has their hashes */
 #define FX_AUDIT_REDACTED	"[redacted]"
 #define FX_AUDIT_HASHES_KEY "redacted_hashes"
+
+/* Bytes of such a hash that are kept */
+#define FX_AUDIT_REDACTED_HASH_LEN	16
 
 /* How a value becomes JSON */
 typedef enum AuditKind
@@ -110,6 +116,20 @@ typedef struct AuditImage
 	StringInfoData text;		/* the same as its output function says */
 } AuditImage;
 
+/* Entries on their way into the log */
+typedef struct AuditStore
+{
+	Relation	log;
+	MemoryContext context;		/* lives as long as the store */
+	MemoryContext entry_context;	/* holds entries until they are stored */
+	TupleTableSlot **slots;
+	int			nslots;			/* made */
+	int			nentries;		/* in slots */
+	Size		bytes;
+	List	   *indexes;
+	EState	   *estate;			/* NULL while no index needs one */
+} AuditStore;
+
 /* The key of the hashes of redacted values */
 typedef struct AuditKey
 {
@@ -129,6 +149,11 @@ extern void fx_audit_image_of(AuditImage *image, const AuditTable *table,
 extern text *fx_audit_resource_id_of(AuditImage *scratch, const AuditTable *table,
 									 const Datum *values, const bool *nulls);
 
+/* audit_redact.c */
+extern void fx_audit_read_key(AuditKey *key);
+extern void fx_audit_hash_redacted(const AuditKey *key, const AuditColumn *column,
+								   const StringInfo value, char *hex);
+
 /* audit_name.c */
 extern text *fx_audit_shorten(const char *name, int len, int max_chars);
 extern text *fx_audit_resource_type_of(Oid relid);
@@ -136,6 +161,12 @@ extern text *fx_audit_resource_type_of(Oid relid);
 /* audit_actor.c */
 extern AuditActor *fx_audit_actor(void);
 extern bool fx_audit_lock_user(const pg_uuid_t *id);
+
+/* audit_store.c */
+extern void fx_audit_store_open(AuditStore *store);
+extern void fx_audit_store_add(AuditStore *store, const Datum *values, const bool *nulls);
+extern void fx_audit_store_flush(AuditStore *store);
+extern void fx_audit_store_close(AuditStore *store);
 
 /* audit_write.c */
 extern void fx_audit_write(const AuditActor *actor, AuditRow *rows, int nrows);

@@ -20,8 +20,6 @@
 
 #include "access/tupmacs.h"
 #include "catalog/pg_type.h"
-#include "common/hmac.h"
-#include "common/sha2.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/datetime.h"
@@ -36,9 +34,6 @@
 
 /* Width of audit_log.resource_id, in characters */
 #define RESOURCE_ID_CHARS	100
-
-/* Bytes of a redacted value's hash that are kept */
-#define REDACTED_HASH_LEN	16
 
 /* An object while it is written */
 typedef struct ObjectWriter
@@ -64,7 +59,6 @@ static JEntry put_numeric(AuditImage *image, Numeric number);
 static JEntry put_jsonb(AuditImage *image, Jsonb *jb);
 static void put_hashes(AuditImage *image, const AuditTable *table, const Datum *values,
 					   const bool *nulls, const bool *included, const AuditKey *key);
-static void hash_value(const AuditColumn *column, Datum value, const AuditKey *key, char *hex);
 static void align_jsonb(AuditImage *image);
 
 void
@@ -401,9 +395,11 @@ put_hashes(AuditImage *image, const AuditTable *table, const Datum *values, cons
 		   const bool *included, const AuditKey *key)
 {
 	ObjectWriter writer;
+	AuditImage	value;
 	int		   *hashed = palloc(table->ncolumns * sizeof(int));
 	int			nhashed = 0;
 
+	fx_audit_image_init(&value);
 	for (int i = 0; i < table->norder; i++)
 	{
 		int			which = table->order[i];
@@ -423,41 +419,19 @@ put_hashes(AuditImage *image, const AuditTable *table, const Datum *values, cons
 	for (int i = 0; i < nhashed; i++)
 	{
 		const AuditColumn *column = &table->columns[hashed[i]];
-		char		hex[2 * REDACTED_HASH_LEN + 1];
+		char		hex[2 * FX_AUDIT_REDACTED_HASH_LEN];
 
 		if (i > 0)
 			appendStringInfoString(&image->text, ", ");
 		appendBinaryStringInfo(&image->text, column->key, column->key_len);
-		hash_value(column, values[column->attnum - 1], key, hex);
-		put_string(image, hex, 2 * REDACTED_HASH_LEN);
-		put_entry(&writer, nhashed + writer.nvalues++, JENTRY_ISSTRING, 2 * REDACTED_HASH_LEN);
+		resetStringInfo(&value.jsonb);
+		resetStringInfo(&value.text);
+		put_value(&value, column, values[column->attnum - 1]);
+		fx_audit_hash_redacted(key, column, &value.text, hex);
+		put_string(image, hex, sizeof(hex));
+		put_entry(&writer, nhashed + writer.nvalues++, JENTRY_ISSTRING, sizeof(hex));
 	}
 	appendStringInfoChar(&image->text, '}');
-}
-
-/*
- * HMAC of the column's name and the value's JSON, so that a value that two
- * columns share does not show.
- */
-static void
-hash_value(const AuditColumn *column, Datum value, const AuditKey *key, char *hex)
-{
-	pg_hmac_ctx *ctx = pg_hmac_create(PG_SHA256);
-	uint8		digest[PG_SHA256_DIGEST_LENGTH];
-	AuditImage	image;
-
-	fx_audit_image_init(&image);
-	put_value(&image, column, value);
-	if (pg_hmac_init(ctx, key->data, key->len) < 0 ||
-		pg_hmac_update(ctx, (const uint8 *) column->key, column->key_len) < 0 ||
-		pg_hmac_update(ctx, (const uint8 *) image.text.data, image.text.len) < 0 ||
-		pg_hmac_final(ctx, digest, sizeof(digest)) < 0)
-		elog(ERROR, "could not compute %s hash: %s", "SHA256", pg_hmac_error(ctx));
-	pg_hmac_free(ctx);
-
-	hex_encode((const char *) digest, REDACTED_HASH_LEN, hex);
-	pfree(image.jsonb.data);
-	pfree(image.text.data);
 }
 
 /*

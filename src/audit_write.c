@@ -4,10 +4,8 @@
  *	  Entries of the audit log
  *
  * Values become JSON with the rights of whoever wrote the rows, because output
- * functions may be anybody's; entries are stored with the rights of the log's
- * owner.  They go into the heap without the executor: row triggers, checks and
- * row security of the log have no say, and its foreign key is held by a lock on
- * the actor's row.
+ * functions may be anybody's; audit_store.c stores entries with the rights of
+ * the log's owner.
  *
  * Columns of the log are found by name: it may be older than this code while
  * migrations run, or have columns of its owner's.
@@ -16,17 +14,9 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/heapam.h"
-#include "access/table.h"
-#include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/index.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
-#include "executor/executor.h"
 #include "miscadmin.h"
 #include "port/pg_bswap.h"
 #include "utils/array.h"
@@ -34,20 +24,14 @@
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 #include "utils/xid8.h"
 
 #include "audit.h"
 #include "audit_hash.h"
 #include "compat.h"
 #include "fxplatform.h"
-
-/* Entries, and bytes of them, that are stored at once */
-#define CHUNK_ENTRIES		1000
-#define CHUNK_BYTES			(1024 * 1024)
 
 #define UUID_RANDOM_LEN		8
 
@@ -114,30 +98,16 @@ static const char *const settings[][2] = {
 static Oid	known_log = InvalidOid;
 static AttrNumber log_attnums[LOG_COLUMNS]; /* 0: it has no such column */
 
-typedef struct IndexTarget
-{
-	Relation	rel;
-	IndexInfo  *info;
-} IndexTarget;
-
 /* The storing of some entries */
 typedef struct LogWriter
 {
-	Relation	log;
+	AuditStore	store;
 	const AuditActor *actor;
 	bool		user_exists;	/* and is locked */
 	AuditKey	key;
 	Datum	   *values;			/* of an entry */
 	bool	   *nulls;
 	MemoryContext row_context;	/* for the making of one entry */
-	MemoryContext entry_context;	/* holds entries until they are stored */
-	TupleDesc	tupdesc;		/* a copy, which needs no pins */
-	TupleTableSlot **slots;
-	int			nslots;
-	int			nentries;
-	Size		bytes;
-	List	   *indexes;		/* of IndexTarget */
-	EState	   *estate;			/* NULL while no index needs one */
 	AuditHasher hasher;
 	const char *ip_text;		/* of actor->ip_address */
 	AuditImage	old_image;
@@ -148,11 +118,9 @@ typedef struct LogWriter
 } LogWriter;
 
 static void set_settings(void);
-static void begin_writer(LogWriter *writer, const AuditActor *actor, int nrows);
-static void open_indexes(LogWriter *writer);
+static void begin_writer(LogWriter *writer, const AuditActor *actor);
 static void find_log_columns(Relation log);
 static void relcache_callback(Datum arg, Oid relid);
-static void read_key(AuditKey *key);
 static void make_entry(LogWriter *writer, const AuditRow *row);
 static void set_column(LogWriter *writer, LogColumn column, Datum value);
 static void set_pointer(LogWriter *writer, LogColumn column, const void *pointer);
@@ -161,9 +129,6 @@ static void hash_entry(LogWriter *writer, const AuditRow *row, const pg_uuid_t *
 					   const text *resource_id, uint8 *digest);
 static void hash_text(AuditHasher *hasher, const text *string);
 static void make_uuid(pg_uuid_t *uuid, TimestampTz at);
-static void store_entries(LogWriter *writer);
-static void fill_index(LogWriter *writer, IndexTarget *target);
-static void end_writer(LogWriter *writer);
 
 /*
  * Make and store the entries of rows.
@@ -184,7 +149,7 @@ fx_audit_write(const AuditActor *actor, AuditRow *rows, int nrows)
 	context = AllocSetContextCreate(CurrentMemoryContext, "audit writer", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
 	writer = palloc0(sizeof(LogWriter));
-	begin_writer(writer, actor, nrows);
+	begin_writer(writer, actor);
 
 	for (int i = 0; i < nrows; i++)
 	{
@@ -192,7 +157,7 @@ fx_audit_write(const AuditActor *actor, AuditRow *rows, int nrows)
 		needs_settings |= rows[i].table->needs_settings;
 	}
 	if (has_redacted)
-		read_key(&writer->key);
+		fx_audit_read_key(&writer->key);
 	if (needs_settings)
 	{
 		save_nestlevel = NewGUCNestLevel();
@@ -203,14 +168,13 @@ fx_audit_write(const AuditActor *actor, AuditRow *rows, int nrows)
 	{
 		CHECK_FOR_INTERRUPTS();
 		make_entry(writer, &rows[i]);
-		if (writer->nentries >= CHUNK_ENTRIES || writer->bytes >= CHUNK_BYTES)
-			store_entries(writer);
 	}
-	store_entries(writer);
+	fx_audit_store_flush(&writer->store);
 
 	if (needs_settings)
 		AtEOXact_GUC(true, save_nestlevel);
-	end_writer(writer);
+	fx_audit_hasher_free(&writer->hasher);
+	fx_audit_store_close(&writer->store);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 }
@@ -224,25 +188,20 @@ set_settings(void)
 }
 
 static void
-begin_writer(LogWriter *writer, const AuditActor *actor, int nrows)
+begin_writer(LogWriter *writer, const AuditActor *actor)
 {
-	writer->log = table_open(fx_require_table("audit_log"), RowExclusiveLock);
-	if (writer->log->rd_rel->relkind != RELKIND_RELATION)
-		ereport(ERROR,
-				errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				errmsg("\"%s\" is not a table", "fx.audit_log"));
+	int			natts;
 
+	fx_audit_store_open(&writer->store);
+	if (unlikely(known_log != RelationGetRelid(writer->store.log)))
+		find_log_columns(writer->store.log);
+
+	natts = RelationGetDescr(writer->store.log)->natts;
 	writer->actor = actor;
-	writer->tupdesc = CreateTupleDescCopy(RelationGetDescr(writer->log));
-	if (unlikely(known_log != RelationGetRelid(writer->log)))
-		find_log_columns(writer->log);
-	writer->values = palloc(writer->tupdesc->natts * sizeof(Datum));
-	writer->nulls = palloc(writer->tupdesc->natts * sizeof(bool));
-	writer->slots = palloc(Min(nrows, CHUNK_ENTRIES) * sizeof(TupleTableSlot *));
+	writer->values = palloc(natts * sizeof(Datum));
+	writer->nulls = palloc(natts * sizeof(bool));
 	writer->row_context = AllocSetContextCreate(CurrentMemoryContext, "audit row",
 												ALLOCSET_DEFAULT_SIZES);
-	writer->entry_context = AllocSetContextCreate(CurrentMemoryContext, "audit entries",
-												  ALLOCSET_DEFAULT_SIZES);
 	fx_audit_image_init(&writer->old_image);
 	fx_audit_image_init(&writer->new_image);
 	fx_audit_image_init(&writer->scratch);
@@ -250,57 +209,6 @@ begin_writer(LogWriter *writer, const AuditActor *actor, int nrows)
 		writer->ip_text = DatumGetCString(DirectFunctionCall1(inet_out,
 															  InetPGetDatum(actor->ip_address)));
 	fx_audit_hasher_create(&writer->hasher);
-	open_indexes(writer);
-}
-
-/*
- * The executor would need more than indexes do that have neither an expression
- * nor a predicate, as all of ours.
- */
-static void
-open_indexes(LogWriter *writer)
-{
-	List	   *oids = RelationGetIndexList(writer->log);
-	ListCell   *cell;
-
-	foreach(cell, oids)
-	{
-		IndexTarget *target = palloc(sizeof(IndexTarget));
-
-		target->rel = index_open(lfirst_oid(cell), RowExclusiveLock);
-		target->info = BuildIndexInfo(target->rel);
-		if (target->info->ii_ExclusionOps != NULL)
-			ereport(ERROR,
-					errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					errmsg("exclusion constraints of table \"%s\" are not supported", "fx.audit_log"));
-		if (target->info->ii_Expressions != NIL || target->info->ii_Predicate != NIL)
-		{
-			if (writer->estate == NULL)
-				writer->estate = CreateExecutorState();
-			target->info->ii_PredicateState = ExecPrepareQual(target->info->ii_Predicate,
-															  writer->estate);
-		}
-		writer->indexes = lappend(writer->indexes, target);
-	}
-	list_free(oids);
-}
-
-static void
-end_writer(LogWriter *writer)
-{
-	ListCell   *cell;
-
-	fx_audit_hasher_free(&writer->hasher);
-	foreach(cell, writer->indexes)
-	{
-		IndexTarget *target = lfirst(cell);
-
-		fx_index_insert_cleanup(target->rel, target->info);
-		index_close(target->rel, NoLock);
-	}
-	if (writer->estate != NULL)
-		FreeExecutorState(writer->estate);
-	table_close(writer->log, NoLock);
 }
 
 static void
@@ -343,49 +251,6 @@ relcache_callback(Datum arg, Oid relid)
 		known_log = InvalidOid;
 }
 
-/*
- * The key of the hashes of redacted values.
- */
-static void
-read_key(AuditKey *key)
-{
-	Oid			relid = get_relname_relid("audit_key", get_namespace_oid("fx", false));
-	Relation	rel;
-	Snapshot	snapshot;
-	TableScanDesc scan;
-	TupleTableSlot *slot;
-	AttrNumber	attnum;
-
-	if (!OidIsValid(relid))
-		return;
-
-	rel = table_open(relid, AccessShareLock);
-	attnum = get_attnum(relid, "key");
-	if (attnum > 0 && TupleDescAttr(RelationGetDescr(rel), attnum - 1)->atttypid == BYTEAOID)
-	{
-		snapshot = RegisterSnapshot(GetLatestSnapshot());
-		scan = table_beginscan(rel, snapshot, 0, NULL);
-		slot = table_slot_create(rel, NULL);
-		if (table_scan_getnextslot(scan, ForwardScanDirection, slot))
-		{
-			bool		isnull;
-			Datum		value = slot_getattr(slot, attnum, &isnull);
-
-			if (!isnull)
-			{
-				bytea	   *copy = DatumGetByteaPCopy(value);
-
-				key->data = (uint8 *) VARDATA(copy);
-				key->len = VARSIZE(copy) - VARHDRSZ;
-			}
-		}
-		ExecDropSingleTupleTableSlot(slot);
-		table_endscan(scan);
-		UnregisterSnapshot(snapshot);
-	}
-	table_close(rel, AccessShareLock);
-}
-
 static void
 make_entry(LogWriter *writer, const AuditRow *row)
 {
@@ -397,12 +262,12 @@ make_entry(LogWriter *writer, const AuditRow *row)
 	text	   *resource_id = NULL;
 	bytea	   *row_hash = palloc(VARHDRSZ + FX_AUDIT_HASH_LEN);
 	pg_uuid_t	id;
-	HeapTuple	entry;
 
-	if (writer->nentries == 0)
+	/* before each time that entries are stored */
+	if (writer->store.nentries == 0)
 		writer->user_exists = actor->actor_id != NULL && fx_audit_lock_user(actor->actor_id);
 
-	memset(writer->nulls, true, writer->tupdesc->natts * sizeof(bool));
+	memset(writer->nulls, true, RelationGetDescr(writer->store.log)->natts * sizeof(bool));
 	if (row->oldtup != NULL)
 	{
 		heap_deform_tuple(row->oldtup, table->tupdesc, values, nulls);
@@ -438,14 +303,8 @@ make_entry(LogWriter *writer, const AuditRow *row)
 	hash_entry(writer, row, &id, resource_id, (uint8 *) VARDATA(row_hash));
 	set_pointer(writer, LOG_ROW_HASH, row_hash);
 
-	MemoryContextSwitchTo(writer->entry_context);
-	entry = heap_form_tuple(writer->tupdesc, writer->values, writer->nulls);
+	fx_audit_store_add(&writer->store, writer->values, writer->nulls);
 	MemoryContextSwitchTo(old);
-	if (writer->nentries == writer->nslots)
-		writer->slots[writer->nslots++] = MakeSingleTupleTableSlot(writer->tupdesc,
-																   &TTSOpsHeapTuple);
-	ExecStoreHeapTuple(entry, writer->slots[writer->nentries++], false);
-	writer->bytes += entry->t_len;
 	MemoryContextReset(writer->row_context);
 }
 
@@ -596,69 +455,4 @@ make_uuid(pg_uuid_t *uuid, TimestampTz at)
 	memcpy(uuid->data + sizeof(high), randomness + used, UUID_RANDOM_LEN);
 	uuid->data[8] = (uuid->data[8] & 0x3F) | 0x80;
 	used += UUID_RANDOM_LEN;
-}
-
-/*
- * Store what was made, as the owner of the log: expressions of its indexes run
- * with his rights.
- */
-static void
-store_entries(LogWriter *writer)
-{
-	Oid			save_userid;
-	int			save_sec_context;
-	ListCell   *cell;
-
-	if (writer->nentries == 0)
-		return;
-
-	GetUserIdAndSecContext(&save_userid, &save_sec_context);
-	SetUserIdAndSecContext(writer->log->rd_rel->relowner,
-						   save_sec_context | SECURITY_LOCAL_USERID_CHANGE);
-
-	table_multi_insert(writer->log, writer->slots, writer->nentries, GetCurrentCommandId(true),
-					   0, NULL);
-	foreach(cell, writer->indexes)
-		fill_index(writer, lfirst(cell));
-
-	SetUserIdAndSecContext(save_userid, save_sec_context);
-
-	for (int i = 0; i < writer->nentries; i++)
-		ExecClearTuple(writer->slots[i]);
-	writer->nentries = 0;
-	writer->bytes = 0;
-	MemoryContextReset(writer->entry_context);
-}
-
-/*
- * One index after the other: its pages stay near.
- */
-static void
-fill_index(LogWriter *writer, IndexTarget *target)
-{
-	IndexInfo  *info = target->info;
-	IndexUniqueCheck check = target->rel->rd_index->indisunique ?
-		UNIQUE_CHECK_YES : UNIQUE_CHECK_NO;
-
-	if (!info->ii_ReadyForInserts)
-		return;
-
-	for (int i = 0; i < writer->nentries; i++)
-	{
-		TupleTableSlot *slot = writer->slots[i];
-		Datum		values[INDEX_MAX_KEYS];
-		bool		nulls[INDEX_MAX_KEYS];
-
-		if (writer->estate != NULL)
-		{
-			ExprContext *econtext = GetPerTupleExprContext(writer->estate);
-
-			ResetExprContext(econtext);
-			econtext->ecxt_scantuple = slot;
-			if (!ExecQual(info->ii_PredicateState, econtext))
-				continue;
-		}
-		FormIndexDatum(info, slot, writer->estate, values, nulls);
-		index_insert(target->rel, values, nulls, &slot->tts_tid, writer->log, check, false, info);
-	}
 }
