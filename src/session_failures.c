@@ -12,8 +12,11 @@
  * no such segment, or another one: a new one is made, and counts start from the
  * rows that the table has.
  *
- * The segment is a table of sets of entries; a set that is full loses the entry
- * used longest ago.  One spinlock guards it: it is held for one set.
+ * The segment is a table of sets of entries.  A set that is full loses an entry
+ * with the fewest attempts, of those the one used longest ago, and one whose
+ * delay is running only where all are.  A random key decides about the set of an
+ * entry: nobody can pick logins whose attempts push out another's.  One spinlock
+ * guards all: it is held for one set.
  *
  * After "free" attempts the delay is a second, and doubles with each further
  * one up to fxplatform.sign_in_max_delay; that long without an attempt takes
@@ -24,6 +27,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_class.h"
+#include "common/hashfn.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/dsm.h"
@@ -40,7 +44,7 @@
 #include "identity.h"
 
 #define MEMORY_SEQUENCE		"sign_in_memory"
-#define MEMORY_MAGIC		UINT64CONST(0x66786661696c7331)
+#define MEMORY_MAGIC		UINT64CONST(0x66786661696c7332)
 
 #define SETS				1024
 #define SET_ENTRIES			8
@@ -53,12 +57,14 @@ typedef struct Entry
 	uint64		key;			/* 0: free */
 	TimestampTz last_at;		/* of the last attempt */
 	int64		attempts;
+	int64		free;			/* attempts without delay */
 } Entry;
 
 typedef struct Memory
 {
 	uint64		magic;
 	Oid			database;
+	uint64		seed;			/* secret, of the keys of entries */
 	slock_t		lock;			/* guards all entries */
 	Entry		entries[SETS][SET_ENTRIES];
 } Memory;
@@ -75,9 +81,12 @@ PG_FUNCTION_INFO_V1(fx_forgive_sign_in);
 static Memory *attach_memory(void);
 static Memory *attach_segment(dsm_handle handle);
 static int64 sequence_value(Oid sequence);
-static uint64 entry_key(bytea *key);
-static Entry *find_entry(Memory *memory, uint64 key);
-static int64 attempts_left(int64 attempts, TimestampTz last_at, TimestampTz now);
+static void check_key(bytea *key);
+static uint64 entry_key(const Memory *memory, bytea *key);
+static Entry *find_entry(Memory *memory, uint64 key, TimestampTz now);
+static bool goes_before(const Entry *a, const Entry *b, TimestampTz now);
+static int64 wait_of(const Entry *entry, TimestampTz now);
+static int64 attempts_left(const Entry *entry, TimestampTz now);
 static int64 delay_after(int64 attempts, int64 free);
 
 /*
@@ -91,30 +100,35 @@ static int64 delay_after(int64 attempts, int64 free);
 Datum
 fx_charge_sign_in(PG_FUNCTION_ARGS)
 {
-	uint64		key = entry_key(PG_GETARG_BYTEA_PP(0));
+	bytea	   *login = PG_GETARG_BYTEA_PP(0);
 	int64		free = (int64) sign_in_failures * PG_GETARG_INT32(1);
 	int64		known_attempts = PG_ARGISNULL(3) ? 0 : PG_GETARG_INT64(2);
 	TimestampTz known_at = PG_ARGISNULL(3) ? 0 : PG_GETARG_TIMESTAMPTZ(3);
-	Memory	   *memory = attach_memory();
-	TimestampTz now = GetCurrentTimestamp();
-	int64		attempts;
+	Memory	   *memory;
+	TimestampTz now;
+	uint64		key;
 	int64		wait;
 	Entry	   *entry;
 	Interval   *result;
 
+	check_key(login);
+	memory = attach_memory();
+	key = entry_key(memory, login);
+	now = GetCurrentTimestamp();
+
 	SpinLockAcquire(&memory->lock);
-	entry = find_entry(memory, key);
+	entry = find_entry(memory, key, now);
 	if (entry->key != key)
 	{
 		entry->key = key;
 		entry->attempts = known_attempts;
 		entry->last_at = known_at;
 	}
-	attempts = attempts_left(entry->attempts, entry->last_at, now);
-	wait = delay_after(attempts, free) - (now - entry->last_at);
+	entry->free = free;
+	wait = wait_of(entry, now);
 	if (wait <= 0)
 	{
-		entry->attempts = attempts + 1;
+		entry->attempts = attempts_left(entry, now) + 1;
 		entry->last_at = now;
 	}
 	SpinLockRelease(&memory->lock);
@@ -134,13 +148,20 @@ fx_charge_sign_in(PG_FUNCTION_ARGS)
 Datum
 fx_forgive_sign_in(PG_FUNCTION_ARGS)
 {
-	uint64		key = entry_key(PG_GETARG_BYTEA_PP(0));
+	bytea	   *login = PG_GETARG_BYTEA_PP(0);
 	bool		whole = PG_GETARG_BOOL(1);
-	Memory	   *memory = attach_memory();
+	Memory	   *memory;
+	TimestampTz now;
+	uint64		key;
 	Entry	   *entry;
 
+	check_key(login);
+	memory = attach_memory();
+	key = entry_key(memory, login);
+	now = GetCurrentTimestamp();
+
 	SpinLockAcquire(&memory->lock);
-	entry = find_entry(memory, key);
+	entry = find_entry(memory, key, now);
 	if (entry->key == key)
 		entry->attempts = whole ? 0 : Max(entry->attempts - 1, 0);
 	SpinLockRelease(&memory->lock);
@@ -176,6 +197,10 @@ attach_memory(void)
 		memset(memory, 0, sizeof(Memory));
 		memory->magic = MEMORY_MAGIC;
 		memory->database = MyDatabaseId;
+		if (!pg_strong_random(&memory->seed, sizeof(memory->seed)))
+			ereport(ERROR,
+					errcode(ERRCODE_INTERNAL_ERROR),
+					errmsg("could not generate random values"));
 		SpinLockInit(&memory->lock);
 
 		/* it must be known to all before it counts: this fails where nothing is written */
@@ -235,19 +260,21 @@ sequence_value(Oid sequence)
 	return fcinfo->isnull ? 0 : DatumGetInt64(value);
 }
 
-/*
- * The key is a hash already.
- */
-static uint64
-entry_key(bytea *key)
+static void
+check_key(bytea *key)
 {
-	uint64		result = 0;
-
 	if (VARSIZE_ANY_EXHDR(key) < sizeof(uint64))
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("key must have at least %d bytes", (int) sizeof(uint64)));
-	memcpy(&result, VARDATA_ANY(key), sizeof(uint64));
+}
+
+static uint64
+entry_key(const Memory *memory, bytea *key)
+{
+	uint64		result = hash_bytes_extended((unsigned char *) VARDATA_ANY(key),
+											 VARSIZE_ANY_EXHDR(key), memory->seed);
+
 	return Max(result, 1);
 }
 
@@ -255,29 +282,60 @@ entry_key(bytea *key)
  * The entry of the key, or that in its set which may be taken for it.
  */
 static Entry *
-find_entry(Memory *memory, uint64 key)
+find_entry(Memory *memory, uint64 key, TimestampTz now)
 {
 	Entry	   *set = memory->entries[key % SETS];
-	Entry	   *oldest = &set[0];
+	Entry	   *first = &set[0];
 
 	for (int i = 0; i < SET_ENTRIES; i++)
 	{
 		if (set[i].key == key)
 			return &set[i];
-		if (set[i].last_at < oldest->last_at || set[i].key == 0)
-			oldest = &set[i];
-		if (oldest->key == 0)
-			break;
+		if (goes_before(&set[i], first, now))
+			first = &set[i];
 	}
-	return oldest;
+	return first;
+}
+
+/*
+ * Is a rather to be lost than b?
+ */
+static bool
+goes_before(const Entry *a, const Entry *b, TimestampTz now)
+{
+	bool		a_waits;
+	bool		b_waits;
+	int64		a_left;
+	int64		b_left;
+
+	if (a->key == 0 || b->key == 0)
+		return b->key != 0;
+
+	a_waits = wait_of(a, now) > 0;
+	b_waits = wait_of(b, now) > 0;
+	if (a_waits != b_waits)
+		return b_waits;
+
+	a_left = attempts_left(a, now);
+	b_left = attempts_left(b, now);
+	return a_left != b_left ? a_left < b_left : a->last_at < b->last_at;
+}
+
+/*
+ * Microseconds until the next attempt, not above zero when it may be made
+ */
+static int64
+wait_of(const Entry *entry, TimestampTz now)
+{
+	return delay_after(attempts_left(entry, now), entry->free) - (now - entry->last_at);
 }
 
 static int64
-attempts_left(int64 attempts, TimestampTz last_at, TimestampTz now)
+attempts_left(const Entry *entry, TimestampTz now)
 {
-	if (sign_in_max_delay == 0 || attempts == 0)
+	if (sign_in_max_delay == 0 || entry->attempts == 0)
 		return 0;
-	return Max(attempts - (now - last_at) / (sign_in_max_delay * USECS_PER_SEC), 0);
+	return Max(entry->attempts - (now - entry->last_at) / (sign_in_max_delay * USECS_PER_SEC), 0);
 }
 
 /*

@@ -228,6 +228,10 @@ SELECT pg_temp.attempts('session.bob', 4);
 SELECT status FROM fx.sign_in('session.bob', 'password of bob');
 SELECT pg_temp.attempts('session.bob', 4);
 SELECT count(*) FROM fx.sign_in_failures WHERE login_hash = fx.login_hash('session.bob');
+-- attempts at thousands of logins push out none that waits
+SELECT fx.charge_sign_in(sha256('session.waits'), 1, 12, clock_timestamp()) > '0' AS waits;
+SELECT count(*) AS free FROM generate_series(1, 20000) AS n WHERE fx.charge_sign_in(sha256(n::text::bytea || 'x'), 1, 0, NULL) IS NULL;
+SELECT fx.charge_sign_in(sha256('session.waits'), 1, 0, NULL) > '0' AS waits_still;
 
 -- whose word counts for the address
 SELECT fx.client_address() AS of_an_application;
