@@ -51,7 +51,7 @@ COMMENT ON COLUMN audit_log.resource_id IS 'Primary key of the row as text, a JS
 COMMENT ON COLUMN audit_log.old_values IS 'DELETE: the row; UPDATE: the old values of changed_columns; otherwise NULL. Values are those of to_jsonb, in UTC; secrets as in new_values';
 COMMENT ON COLUMN audit_log.new_values IS 'INSERT and UPDATE: the row. A secret that is not null is "[redacted]", and the member "redacted_hashes" has a keyed hash of it by column: equal hashes in a column, equal secrets';
 COMMENT ON COLUMN audit_log.changed_columns IS 'UPDATE: the columns whose value changed, in the order of the table; otherwise NULL';
-COMMENT ON COLUMN audit_log.ip_address IS 'Setting app.ip_address, NULL when it is no address';
+COMMENT ON COLUMN audit_log.ip_address IS 'Setting app.ip_address of logins with the rights of fx_app, NULL when it is no address; the address of the connection of all others, NULL on a local socket';
 COMMENT ON COLUMN audit_log.user_agent IS 'Setting app.user_agent, the first 1,024 bytes of it';
 COMMENT ON COLUMN audit_log.session_user_name IS 'Role that connected';
 COMMENT ON COLUMN audit_log.application_name IS 'Setting application_name of the session, NULL when empty';

@@ -25,6 +25,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -32,6 +33,7 @@
 
 #include "audit.h"
 #include "compat.h"
+#include "identity.h"
 
 #define IP_ADDRESS_SETTING	"app.ip_address"
 #define USER_AGENT_SETTING	"app.user_agent"
@@ -43,6 +45,7 @@
 extern Datum fx_current_user_id(PG_FUNCTION_ARGS);
 
 static pg_uuid_t *current_user_uuid(void);
+static inet *client_address(void);
 static inet *parse_inet(const char *str);
 static bool is_id_index(Relation index);
 
@@ -53,9 +56,7 @@ fx_audit_actor(void)
 	const char *setting;
 
 	actor->actor_id = current_user_uuid();
-	setting = GetConfigOption(IP_ADDRESS_SETTING, true, false);
-	if (setting != NULL)
-		actor->ip_address = parse_inet(setting);
+	actor->ip_address = client_address();
 	setting = GetConfigOption(USER_AGENT_SETTING, true, false);
 	if (setting != NULL && setting[0] != '\0')
 		actor->user_agent =
@@ -76,6 +77,28 @@ current_user_uuid(void)
 	InitFunctionCallInfoData(*fcinfo, NULL, 0, InvalidOid, NULL, NULL);
 	result = fx_current_user_id(fcinfo);
 	return fcinfo->isnull ? NULL : DatumGetUUIDP(result);
+}
+
+/*
+ * What the application says, or where the connection of anybody else is from,
+ * as fx.client_address() has it; but here a network will do.
+ */
+static inet *
+client_address(void)
+{
+	LOCAL_FCINFO(fcinfo, 0);
+	Datum		result;
+	const char *setting;
+
+	if (fx_session_speaks_for_others())
+	{
+		setting = GetConfigOption(IP_ADDRESS_SETTING, true, false);
+		return setting != NULL ? parse_inet(setting) : NULL;
+	}
+
+	InitFunctionCallInfoData(*fcinfo, NULL, 0, InvalidOid, NULL, NULL);
+	result = inet_client_addr(fcinfo);
+	return fcinfo->isnull ? NULL : DatumGetInetPP(result);
 }
 
 /*

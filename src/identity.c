@@ -97,6 +97,18 @@ fx_acts_for_all(PG_FUNCTION_ARGS)
 }
 
 /*
+ * Has the role that logged in the rights of the application?  SET ROLE and
+ * functions with the rights of their owner do not matter.
+ */
+bool
+fx_session_speaks_for_others(void)
+{
+	Oid			application = get_role_oid(APPLICATION_ROLE, true);
+
+	return OidIsValid(application) && has_privs_of_role(GetSessionUserId(), application);
+}
+
+/*
  * client_address() returns inet
  *
  * An application speaks for many: it says for whom in the setting, or the
@@ -105,11 +117,10 @@ fx_acts_for_all(PG_FUNCTION_ARGS)
 Datum
 fx_client_address(PG_FUNCTION_ARGS)
 {
-	Oid			application = get_role_oid(APPLICATION_ROLE, true);
 	const char *setting;
 	inet	   *address;
 
-	if (!OidIsValid(application) || !has_privs_of_role(GetSessionUserId(), application))
+	if (!fx_session_speaks_for_others())
 		return inet_client_addr(fcinfo);
 
 	setting = GetConfigOption(ADDRESS_SETTING, true, false);

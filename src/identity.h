@@ -22,6 +22,7 @@ extern bool fx_parse_uuid(const char *str, int len, pg_uuid_t *uuid);
 extern const FxSession *fx_bound_session(void);
 extern bool fx_session_is_live(const FxSession *session);
 extern bool fx_session_required(void);
+extern bool fx_session_speaks_for_others(void);
 
 /* All settings of identity and secrets; the first calls the others */
 extern void fx_define_identity_settings(void);

@@ -373,11 +373,15 @@ TODO:
 	local $TODO = 'options of the connection take the place of what postgresql.conf says, unless the module is in shared_preload_libraries';
 	is(as('mallory', q{SELECT fx.current_user_id() IS NULL, current_setting('fxplatform.password_min_length')}, q{ options='-c fxplatform.password_min_length=1'}), 't|14', 'nor do the options of the connection undo a setting');
 }
-TODO:
 {
-	local $TODO = 'the audit log believes app.ip_address of every role';
 	mallory("SET app.ip_address = '6.6.6.6'; INSERT INTO fx.strategies (user_id, name, type) VALUES ('$eve', 'x', 'manual')");
 	is(sql(q{SELECT count(*) FROM fx.audit_log WHERE ip_address = '6.6.6.6' AND session_user_name = 'mallory'}), '0', 'fx_user does not say from where he did it');
+	foreach my $case ([ 'mallory', '', '' ], [ 'mallory', ' host=127.0.0.1', '127.0.0.1' ], [ 'service', ' host=127.0.0.1', '6.6.6.6' ])
+	{
+		my ($who, $way, $address) = @$case;
+		as($who, "SELECT fx.use_session('$token{eve}'); SET app.ip_address = '6.6.6.6'; INSERT INTO fx.strategies (user_id, name, type) VALUES ('$eve', 'from$way', 'manual')", $way);
+		is(sql(qq{SELECT ip_address FROM fx.audit_log WHERE session_user_name = '$who' AND new_values ->> 'name' = 'from$way'}), $address, "$who" . ($way && ' by TCP') . ': an application is believed, of others the connection counts');
+	}
 }
 TODO:
 {
