@@ -242,7 +242,7 @@ BEGIN
 
     -- One at a time.  Whoever waited sees what the other did, because each
     -- statement below has a snapshot of its own.
-    PERFORM pg_advisory_xact_lock(hashtextextended('fx.migrate', 0));
+    PERFORM lock_work('migrate');
 
     SELECT max(m.version) INTO newest FROM migration m;
     target := coalesce(target, newest);

@@ -173,7 +173,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF NOT pg_try_advisory_xact_lock(hashtextextended('fx.maintain', 0)) THEN
+    IF NOT fx.try_lock_work('maintain') THEN
         PERFORM fx.record_maintenance('maintenance', clock_timestamp(), 'skipped',
             'maintenance of this database is running already', NULL, by_worker);
         RAISE NOTICE 'maintenance of this database is running already, skipping';

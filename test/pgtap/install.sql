@@ -78,7 +78,7 @@ SELECT results_eq(
              ('forgive_sign_in'), ('guard_account'), ('guard_trade'), ('hash_is_weak'), ('hash_password'),
              ('ingest_candles'), ('ingest_candles'), ('ingest_candles'), ('issue_api_key'),
              ('keep_candle_revision'), ('know_empty_partitions'), ('limit_lock_timeout'), ('load_candles'),
-             ('lock_account'), ('lock_backtest'), ('maintain'), ('make_candle_months'), ('mark_account'),
+             ('lock_account'), ('lock_backtest'), ('lock_work'), ('maintain'), ('make_candle_months'), ('mark_account'),
              ('mark_account_batch'), ('mark_accounts'), ('mark_partition'), ('migrate'), ('migration_losses'),
              ('newest_key_version'), ('note_candle_change'), ('note_changed_partitions'),
              ('note_encryption_rotation'), ('open_account'), ('partition_states'), ('password_matches'),
@@ -89,7 +89,7 @@ SELECT results_eq(
              ('rotate_encryption_keys'), ('rotate_encryption_pages'), ('run_expire_batch'),
              ('run_maintenance_step'), ('run_mark_batch'), ('run_migration_script'), ('seal_audit'),
              ('seal_audit_batch'), ('set_password'), ('set_trading_state'), ('sign_in'), ('sign_out'),
-             ('sign_out_everywhere'), ('start_backtest'), ('start_retention'), ('try_trade'), ('use_session'),
+             ('sign_out_everywhere'), ('start_backtest'), ('start_retention'), ('try_lock_work'), ('try_trade'), ('use_session'),
              ('user_is_active'), ('verify_api_key'), ('verify_audit'), ('verify_email'), ('verify_password'),
              ('verify_positions'), ('verify_totp'), ('withdraw')$$,
     'nor what changes tables, or stores results');

@@ -142,6 +142,12 @@ ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activi
 $node->safe_psql('fx', 'CREATE EXTENSION fxplatform CASCADE');
 after_a_round();
 
+# who maintains by hand is not disturbed
+my $by_hand = $node->background_psql('fx');
+$by_hand->query_safe("BEGIN; SELECT fx.lock_work('maintain')");
+becomes(q{SELECT count(*) > 0 FROM fx.maintenance_runs WHERE step = 'maintenance' AND outcome = 'skipped' AND detail = 'maintenance of this database is running already' AND worker}, 'a round is skipped while somebody is at it');
+$by_hand->quit;
+
 # another interval, on reload: the longer one after the round that is due, the
 # shorter one at once
 $node->safe_psql('postgres', q{ALTER SYSTEM SET fxplatform.maintenance_interval = '1d'; SELECT pg_reload_conf()});
