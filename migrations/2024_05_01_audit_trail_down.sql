@@ -1,3 +1,10 @@
+DROP TRIGGER IF EXISTS audit_accounts_trigger ON accounts;
+DROP TRIGGER IF EXISTS audit_accounts_truncate_trigger ON accounts;
+DROP TRIGGER IF EXISTS audit_cash_flows_trigger ON cash_flows;
+DROP TRIGGER IF EXISTS audit_cash_flows_truncate_trigger ON cash_flows;
+DROP TRIGGER IF EXISTS audit_risk_presets_trigger ON risk_presets;
+DROP TRIGGER IF EXISTS audit_risk_presets_truncate_trigger ON risk_presets;
+
 DROP TABLE audit_key;
 
 DROP TRIGGER IF EXISTS audit_log_flush_trigger ON audit_log;
