@@ -51,7 +51,7 @@ DO $$
 DECLARE
     tab text;
 BEGIN
-    FOREACH tab IN ARRAY ARRAY['accounts', 'positions', 'closures', 'cash_flows', 'risk_events'] LOOP
+    FOREACH tab IN ARRAY ARRAY['accounts', 'positions', 'closures', 'cash_flows', 'risk_events', 'risk_limit_state'] LOOP
         EXECUTE format('DROP POLICY IF EXISTS %I ON %I', tab || '_own', tab);
         EXECUTE format('CREATE POLICY %I ON %I FOR SELECT TO fx_user
                             USING (user_id = (SELECT active_user_id()))', tab || '_own', tab);

@@ -33,6 +33,7 @@
 
 #include "audit.h"
 #include "compat.h"
+#include "relcache.h"
 
 #define REDACT_PREFIX		"redact:"
 #define IGNORE_PREFIX		"ignore:"
@@ -61,7 +62,7 @@ static int	compare_keys(const void *a, const void *b, void *arg);
 static void build_ids(AuditTable *table, Relation rel);
 static AuditColumn *find_column(AuditTable *table, const char *name);
 static Oid	find_whole(Relation rel, Trigger *trigger);
-static void relcache_callback(Datum arg, Oid relid);
+static void relcache_callback(Oid relid);
 
 /*
  * The table of a trigger; good until the next call, or longer when "users" is
@@ -85,7 +86,7 @@ fx_audit_table(TriggerData *trigdata)
 		ctl.keysize = sizeof(Oid);
 		ctl.entrysize = sizeof(TableEntry);
 		tables = hash_create("audited tables", 32, &ctl, HASH_ELEM | HASH_BLOBS);
-		CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
+		fx_relcache_register(relcache_callback);
 	}
 
 	entry = hash_search(tables, &trigger, HASH_FIND, NULL);
@@ -427,7 +428,7 @@ find_whole(Relation rel, Trigger *trigger)
 }
 
 static void
-relcache_callback(Datum arg, Oid relid)
+relcache_callback(Oid relid)
 {
 	HASH_SEQ_STATUS status;
 	TableEntry *entry;

@@ -32,6 +32,7 @@
 #include "audit_hash.h"
 #include "compat.h"
 #include "fxplatform.h"
+#include "relcache.h"
 
 #define UUID_RANDOM_LEN		8
 
@@ -120,7 +121,7 @@ typedef struct LogWriter
 static void set_settings(void);
 static void begin_writer(LogWriter *writer, const AuditActor *actor);
 static void find_log_columns(Relation log);
-static void relcache_callback(Datum arg, Oid relid);
+static void relcache_callback(Oid relid);
 static void make_entry(LogWriter *writer, const AuditRow *row);
 static void set_column(LogWriter *writer, LogColumn column, Datum value);
 static void set_pointer(LogWriter *writer, LogColumn column, const void *pointer);
@@ -218,7 +219,7 @@ find_log_columns(Relation log)
 	TupleDesc	tupdesc = RelationGetDescr(log);
 
 	if (!registered)
-		CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
+		fx_relcache_register(relcache_callback);
 	registered = true;
 
 	memset(log_attnums, 0, sizeof(log_attnums));
@@ -245,7 +246,7 @@ find_log_columns(Relation log)
 }
 
 static void
-relcache_callback(Datum arg, Oid relid)
+relcache_callback(Oid relid)
 {
 	if (!OidIsValid(relid) || relid == known_log)
 		known_log = InvalidOid;

@@ -126,3 +126,4 @@ DROP SCHEMA hostile CASCADE;
 DELETE FROM fx.users WHERE id = :'ada';
 RESET app.current_user_id;
 RESET client_min_messages;
+TRUNCATE fx.audit_log;
