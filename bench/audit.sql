@@ -101,6 +101,9 @@ $$;
 SET app.current_user_id = '00000000-0000-4000-8000-0000000000a1';
 INSERT INTO fx.users (id, email, username, password_hash) VALUES ('00000000-0000-4000-8000-0000000000a1', 'actor@example.com', 'actor', 'x');
 CALL audit_by('none', 'strategies');
+-- room for the new version of a row on the page of the old: what the table's own
+-- indexes cost would hide the difference
+ALTER TABLE fx.strategies SET (fillfactor = 40);
 INSERT INTO fx.strategies (user_id, name, type, description, config, tags)
 SELECT '00000000-0000-4000-8000-0000000000a1', 'strategy ' || n, 'manual', 'follows the trend',
        jsonb_build_object('fast', n % 50, 'slow', n % 200, 'symbols', '["EURUSD", "GBPUSD"]'::jsonb, 'risk', 0.01), '{trend,fx}'
@@ -114,19 +117,22 @@ BEGIN
     COMMIT;
     CHECKPOINT;
     begun := clock_timestamp();
-    UPDATE fx.strategies SET description = 'follows the trend, ' || turn;
+    UPDATE fx.strategies SET version = version + 1;
     COMMIT;
     INSERT INTO audited VALUES (what, 'bulk', turn, 1000 * extract(epoch FROM clock_timestamp() - begun));
 END
 $$;
--- three rounds in turn, so that none has the warmer machine; the first warms up
+-- four rounds in turn, so that none has the warmer machine; the first warms up
 SELECT format('VACUUM fx.strategies'), format('CALL measure_bulk(%L, %s)', what, turn)
-  FROM generate_series(0, 3) AS turn, (VALUES ('none'), ('fx.audit_trigger_function'), ('spec''s trigger'), ('supa_audit''s shape')) AS v (what)
+  FROM generate_series(0, 4) AS turn, (VALUES ('none'), ('fx.audit_trigger_function'), ('spec''s trigger'), ('supa_audit''s shape')) AS v (what)
  ORDER BY turn \gexec
 
--- Statements of a client, each a transaction.  The disk is not waited for (the
--- cluster has fsync off), as it would hide the difference; many short blocks in
--- turn, because one statement is short against what else a machine does.
+-- Statements of a client, each a transaction that is durable, as in production;
+-- many short blocks in turn, because one statement is short against what else a
+-- machine does.
+ALTER SYSTEM SET fsync = on;
+SELECT pg_reload_conf() \g /dev/null
+SELECT pg_sleep(1) \g /dev/null
 SELECT unnest(ARRAY[format('CALL audit_by(%L, %L)', what, tab), format('INSERT INTO audited VALUES (%L, %L, %s, extract(epoch FROM clock_timestamp()))', what, tab, turn)]
               || array_fill(CASE tab
                      WHEN 'strategies' THEN $$INSERT INTO fx.strategies (user_id, name, type) VALUES ('00000000-0000-4000-8000-0000000000a1', 's', 'manual')$$
@@ -136,27 +142,31 @@ SELECT unnest(ARRAY[format('CALL audit_by(%L, %L)', what, tab), format('INSERT I
   FROM (VALUES ('strategies'), ('trades')) AS t (tab), generate_series(0, 20) AS turn,
        (VALUES ('none'), ('fx.audit_trigger_function'), ('spec''s trigger'), ('supa_audit''s shape')) AS v (what)
  ORDER BY tab, turn \gexec
+ALTER SYSTEM RESET fsync;
+SELECT pg_reload_conf() \g /dev/null
 CALL audit_by('fx', 'strategies');
 CALL audit_by('fx', 'trades');
 
 \echo '==> added to each row of the UPDATE; of_spec and of_supa are ratios of the time added'
-WITH median AS (
-    SELECT what, percentile_cont(0.5) WITHIN GROUP (ORDER BY ms)::numeric AS ms FROM audited WHERE part = 'bulk' AND turn > 0 GROUP BY what
+WITH best AS (
+    SELECT what, min(ms) AS ms FROM audited WHERE part = 'bulk' AND turn > 0 GROUP BY what
 ), added AS (
-    SELECT what, m.ms, m.ms - (SELECT ms FROM median WHERE what = 'none') AS added FROM median m
+    SELECT what, ms, ms - (SELECT ms FROM best WHERE what = 'none') AS added FROM best
 )
 SELECT what, round(ms) AS ms, round(added / 100, 2) AS us_a_row_added,
        round(added / (SELECT added FROM added WHERE what LIKE 'spec%'), 3) AS of_spec,
        round(added / (SELECT added FROM added WHERE what LIKE 'supa%'), 3) AS of_supa
   FROM added ORDER BY ms;
-\echo '==> single inserts a second, each a transaction; of_none is the ratio of rates'
+\echo '==> single inserts a second, each a durable transaction; of_none is the ratio of rates'
 WITH median AS (
     SELECT part, what, percentile_cont(0.5) WITHIN GROUP (ORDER BY ms)::numeric AS ms FROM audited WHERE part <> 'bulk' AND turn > 0 GROUP BY part, what
 )
 SELECT part AS "table", what, round(500 / ms * 1000) AS inserts_per_s,
        round((SELECT n.ms FROM median n WHERE n.part = m.part AND n.what = 'none') / ms, 2) AS of_none
   FROM median m ORDER BY 1, ms;
-DROP TABLE spec_audit_log, record_version;
+DROP TABLE spec_audit_log, record_version, audited;
+ALTER TABLE fx.strategies RESET (fillfactor);
 TRUNCATE fx.strategies, fx.trades, fx.audit_log CASCADE;
 DELETE FROM fx.users;
 TRUNCATE fx.audit_log;
+RESET app.current_user_id;

@@ -9,6 +9,8 @@ DROP TABLE audit_key;
 
 DROP TRIGGER IF EXISTS audit_log_flush_trigger ON audit_log;
 
+DROP INDEX idx_audit_log_created_at;
+CREATE INDEX idx_audit_log_created_at ON audit_log (created_at);
 CREATE INDEX idx_audit_log_action ON audit_log (action);
 
 ALTER TABLE audit_log

@@ -37,11 +37,16 @@ UPDATE audit_log
                                  NULL, NULL, NULL, created_at);
 
 -- Four kinds of action tell nothing apart that a time or a resource does not.
--- What is left: audit_log_pkey (ids of entries ascend with time),
--- idx_audit_log_created_at (ascends too), idx_audit_log_resource (the history
--- of a row; since 2024_01_27 also in place of idx_audit_log_resource_type) and
--- idx_audit_log_user_id (the deletion of a user, and row security).
+-- What is left: audit_log_pkey (ids of entries ascend with time, which finds
+-- the latest), idx_audit_log_resource (the history of a row; since 2024_01_27
+-- also in place of idx_audit_log_resource_type) and idx_audit_log_user_id (the
+-- deletion of a user, and row security).
 DROP INDEX idx_audit_log_action;
+
+-- Entries lie in the order of their time, so that bounds of each part of the
+-- table find a period, for next to nothing an entry.
+DROP INDEX idx_audit_log_created_at;
+CREATE INDEX idx_audit_log_created_at ON audit_log USING BRIN (created_at);
 
 COMMENT ON COLUMN audit_log.id IS 'Ascends with created_at in entries of the trigger (uuid version 7)';
 COMMENT ON COLUMN audit_log.user_id IS 'Who did it, as a reference: actor_id where that user exists, NULL when he does not or was deleted since';

@@ -40,8 +40,7 @@
 #include "compat.h"
 #include "fxplatform.h"
 
-/* When to store before the end of the statement: rows, and bytes of them */
-#define BATCH_ROWS			1000
+/* Bytes of rows to store before the end of the statement */
 #define BATCH_BYTES			(1024 * 1024)
 
 typedef struct AuditBatch
@@ -183,7 +182,7 @@ record_row(TriggerData *trigdata, int depth)
 		memcpy(row->changed, changed, table->ncolumns * sizeof(bool));
 	}
 
-	if (alone || batches->nrows >= BATCH_ROWS || batches->bytes >= BATCH_BYTES)
+	if (alone || batches->nrows >= FX_AUDIT_BATCH_ROWS || batches->bytes >= BATCH_BYTES)
 		write_batch(batches);
 	if (alone)
 		pop_batch();

@@ -32,6 +32,12 @@
 /* Bytes of such a hash that are kept */
 #define FX_AUDIT_REDACTED_HASH_LEN	16
 
+/*
+ * Rows to store before the end of the statement.  So few that their memory is
+ * not given back to the system and asked for again each time.
+ */
+#define FX_AUDIT_BATCH_ROWS 128
+
 /* How a value becomes JSON */
 typedef enum AuditKind
 {
@@ -122,6 +128,7 @@ typedef struct AuditStore
 	Relation	log;
 	MemoryContext context;		/* lives as long as the store */
 	MemoryContext entry_context;	/* holds entries until they are stored */
+	TupleDesc	tupdesc;		/* of slots */
 	TupleTableSlot **slots;
 	int			nslots;			/* made */
 	int			nentries;		/* in slots */

@@ -77,43 +77,36 @@ fx_audit_image_of(AuditImage *image, const AuditTable *table, const Datum *value
 				  const bool *nulls, const bool *included, const AuditKey *key)
 {
 	ObjectWriter writer;
-	bool		first = true;
+	int		   *members = palloc(table->norder * sizeof(int));
 	int			npairs = 0;
 
 	for (int i = 0; i < table->norder; i++)
-		npairs += is_included(table, table->order[i], nulls, included, key);
+	{
+		if (is_included(table, table->order[i], nulls, included, key))
+			members[npairs++] = table->order[i];
+	}
 
 	resetStringInfo(&image->jsonb);
 	resetStringInfo(&image->text);
 	appendStringInfoSpaces(&image->jsonb, VARHDRSZ);
 	begin_object(&writer, image, npairs);
-
-	for (int i = 0; i < table->norder; i++)
+	for (int i = 0; i < npairs; i++)
 	{
-		int			which = table->order[i];
-
-		if (!is_included(table, which, nulls, included, key))
-			continue;
-		if (which == AUDIT_HASHES)
+		if (members[i] == AUDIT_HASHES)
 			put_key(&writer, FX_AUDIT_HASHES_KEY, strlen(FX_AUDIT_HASHES_KEY));
 		else
-			put_key(&writer, table->columns[which].name, table->columns[which].name_len);
+			put_key(&writer, table->columns[members[i]].name, table->columns[members[i]].name_len);
 	}
 
 	appendStringInfoChar(&image->text, '{');
-	for (int i = 0; i < table->norder; i++)
+	for (int i = 0; i < npairs; i++)
 	{
-		int			which = table->order[i];
 		int			begin = image->jsonb.len;
 		JEntry		type;
 
-		if (!is_included(table, which, nulls, included, key))
-			continue;
-		if (!first)
+		if (i > 0)
 			appendStringInfoString(&image->text, ", ");
-		first = false;
-
-		if (which == AUDIT_HASHES)
+		if (members[i] == AUDIT_HASHES)
 		{
 			appendStringInfoString(&image->text, "\"" FX_AUDIT_HASHES_KEY "\": ");
 			put_hashes(image, table, values, nulls, included, key);
@@ -121,7 +114,7 @@ fx_audit_image_of(AuditImage *image, const AuditTable *table, const Datum *value
 		}
 		else
 		{
-			const AuditColumn *column = &table->columns[which];
+			const AuditColumn *column = &table->columns[members[i]];
 
 			appendBinaryStringInfo(&image->text, column->key, column->key_len);
 			type = put_column(image, column, values[column->attnum - 1], nulls[column->attnum - 1]);
@@ -130,6 +123,7 @@ fx_audit_image_of(AuditImage *image, const AuditTable *table, const Datum *value
 	}
 	appendStringInfoChar(&image->text, '}');
 	SET_VARSIZE(image->jsonb.data, image->jsonb.len);
+	pfree(members);
 }
 
 /*

@@ -28,7 +28,7 @@
 #include "fxplatform.h"
 
 /* Entries, and bytes of them, that are stored at once */
-#define CHUNK_ENTRIES		1000
+#define CHUNK_ENTRIES		FX_AUDIT_BATCH_ROWS
 #define CHUNK_BYTES			(1024 * 1024)
 
 #define FIRST_SLOTS			4
@@ -105,7 +105,8 @@ fx_audit_store_add(AuditStore *store, const Datum *values, const bool *nulls)
 										unconstify(Datum *, values), unconstify(bool *, nulls));
 
 	MemoryContextSwitchTo(old);
-	ExecStoreHeapTuple(entry, next_slot(store), false);
+	/* the slot owns it, or it would be copied again */
+	ExecStoreHeapTuple(entry, next_slot(store), true);
 	store->bytes += entry->t_len;
 	if (store->nentries == CHUNK_ENTRIES || store->bytes >= CHUNK_BYTES)
 		fx_audit_store_flush(store);
@@ -123,8 +124,10 @@ next_slot(AuditStore *store)
 			store->slots = palloc(FIRST_SLOTS * sizeof(TupleTableSlot *));
 		else if (store->nslots >= FIRST_SLOTS && (store->nslots & (store->nslots - 1)) == 0)
 			store->slots = repalloc(store->slots, 2 * store->nslots * sizeof(TupleTableSlot *));
-		store->slots[store->nslots++] = MakeSingleTupleTableSlot(RelationGetDescr(store->log),
-															   &TTSOpsHeapTuple);
+		/* of a copy, because each slot would pin the log's own */
+		if (store->tupdesc == NULL)
+			store->tupdesc = CreateTupleDescCopy(RelationGetDescr(store->log));
+		store->slots[store->nslots++] = MakeSingleTupleTableSlot(store->tupdesc, &TTSOpsHeapTuple);
 		MemoryContextSwitchTo(old);
 	}
 	return store->slots[store->nentries++];
@@ -212,7 +215,5 @@ fx_audit_store_close(AuditStore *store)
 	}
 	if (store->estate != NULL)
 		FreeExecutorState(store->estate);
-	for (int i = 0; i < store->nslots; i++)
-		ExecDropSingleTupleTableSlot(store->slots[i]);
 	table_close(store->log, NoLock);
 }
