@@ -161,3 +161,5 @@ SELECT balance, day_balance, open_trades, (SELECT count(*) FROM verify_positions
 
 \echo '==> who did what'
 SELECT resource_type, action, count(*) FROM audit_log GROUP BY 1, 2 ORDER BY 1, 2;
+CALL seal_audit();
+SELECT a.row_count AS sealed, (SELECT count(*) FROM verify_audit()) AS problems FROM audit_anchor() a;

@@ -93,7 +93,7 @@ BEGIN
        AND NOT c.relispartition
        -- books that are made again, from what is there
        AND c.relname NOT IN ('schema_migrations', 'candle_changes', 'candle_partitions', 'candle_series',
-                               'positions')
+                               'positions', 'audit_key', 'audit_chain')
        AND NOT EXISTS (SELECT FROM pg_depend d
                         WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
                           AND d.deptype = 'e');
@@ -242,7 +242,7 @@ BEGIN
 
     -- One at a time.  Whoever waited sees what the other did, because each
     -- statement below has a snapshot of its own.
-    PERFORM pg_advisory_xact_lock(hashtextextended('fx.migrate', 0));
+    PERFORM lock_work('migrate');
 
     SELECT max(m.version) INTO newest FROM migration m;
     target := coalesce(target, newest);

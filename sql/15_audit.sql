@@ -9,61 +9,39 @@ AS 'MODULE_PATHNAME', 'fx_update_updated_at_column';
 COMMENT ON FUNCTION update_updated_at_column()
     IS 'trigger, BEFORE UPDATE FOR EACH ROW: sets updated_at to the clock''s time unless nothing changed';
 
--- Owned by a superuser and run with his rights, because nobody else may write
--- the audit log.  It is fit to be called by the trigger manager alone.
---
--- The actor's row is locked like a foreign key locks it: if the user is being
--- deleted by somebody else, the entry waits and is then kept without him,
--- instead of failing the write that it records.
+-- Rows become JSON with the rights of whoever wrote them, and entries are
+-- stored with those of the log's owner, whom nobody else writes for.
 CREATE FUNCTION audit_trigger_function()
 RETURNS trigger
-LANGUAGE plpgsql
-SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-SET timezone = 'UTC'
-AS $$
-DECLARE
-    secrets CONSTANT text[] := '{password_hash,two_factor_secret,api_key_hash}';
-    secret text;
-    actor uuid := fx.current_user_id();
-    old_image jsonb;
-    new_image jsonb;
-BEGIN
-    IF TG_OP = 'UPDATE' THEN
-        IF NOT OLD *<> NEW THEN
-            RETURN NULL;        -- nothing changed
-        END IF;
-    END IF;
-    IF TG_OP IN ('UPDATE', 'DELETE') THEN
-        old_image := to_jsonb(OLD);
-    END IF;
-    IF TG_OP IN ('INSERT', 'UPDATE') THEN
-        new_image := to_jsonb(NEW);
-    END IF;
-
-    FOREACH secret IN ARRAY secrets LOOP
-        IF jsonb_typeof(old_image -> secret) <> 'null' THEN
-            old_image := jsonb_set(old_image, ARRAY[secret], '"[redacted]"');
-        END IF;
-        IF jsonb_typeof(new_image -> secret) <> 'null' THEN
-            new_image := jsonb_set(new_image, ARRAY[secret], '"[redacted]"');
-        END IF;
-    END LOOP;
-
-    IF actor IS NOT NULL THEN
-        SELECT u.id INTO actor FROM fx.users u WHERE u.id = actor FOR KEY SHARE;
-    END IF;
-
-    INSERT INTO fx.audit_log (user_id, action, resource_type, resource_id,
-                              old_values, new_values, created_at)
-    VALUES (actor, TG_OP, left(TG_TABLE_NAME, 50),
-            left(coalesce(new_image ->> 'id', old_image ->> 'id'), 100),
-            old_image, new_image, clock_timestamp());
-    RETURN NULL;
-END
-$$;
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'fx_audit_trigger_function';
 
 REVOKE ALL ON FUNCTION audit_trigger_function() FROM PUBLIC;
 
 COMMENT ON FUNCTION audit_trigger_function()
-    IS 'trigger, AFTER INSERT OR UPDATE OR DELETE FOR EACH ROW or AFTER TRUNCATE: records the change in fx.audit_log with old and new values in UTC, secrets redacted; an update that changes nothing is not recorded';
+    IS 'trigger, AFTER INSERT OR UPDATE OR DELETE FOR EACH ROW or AFTER TRUNCATE: records the change in fx.audit_log at the end of the statement; arguments "redact:column" (its value is not shown; always password_hash, two_factor_secret, api_key_hash) and "ignore:column" (its change alone is not recorded; always updated_at), see fx.enable_audit; errors: 42703 a column to redact is not there, 22023 another argument';
+
+CREATE FUNCTION audit_resource_type("table" regclass)
+RETURNS text
+LANGUAGE C
+STABLE
+STRICT
+PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'fx_audit_resource_type';
+
+COMMENT ON FUNCTION audit_resource_type(regclass)
+    IS 'what fx.audit_log.resource_type says of a table: its name in schema fx, schema and name elsewhere; of more than 50 characters the first 33, "~" and 16 digits of the sha256 of all; errors: 42P01 no such table';
+
+CREATE FUNCTION audit_row_hash(
+    id uuid, actor_id uuid, action text, resource_type text, resource_id text,
+    old_values jsonb, new_values jsonb, changed_columns text[], ip_address inet, user_agent text,
+    session_user_name text, application_name text, statement_at timestamptz, created_at timestamptz)
+RETURNS bytea
+LANGUAGE C
+IMMUTABLE
+CALLED ON NULL INPUT
+PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'fx_audit_row_hash';
+
+COMMENT ON FUNCTION audit_row_hash(uuid, uuid, text, text, text, jsonb, jsonb, text[], inet, text, text, text, timestamptz, timestamptz)
+    IS 'the row_hash that an entry of fx.audit_log with these columns has: sha256 over their lengths and values, jsonb by its text, nulls told apart from empty values; the same in every cluster and major';

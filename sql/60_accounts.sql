@@ -41,6 +41,8 @@ RETURNS trigger
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'fx_open_account';
 
+REVOKE ALL ON FUNCTION open_account() FROM PUBLIC;
+
 COMMENT ON FUNCTION open_account()
     IS 'trigger, AFTER INSERT FOR EACH ROW on fx.users: makes the row of fx.accounts, with the currency and initial balance of the preferences';
 
@@ -49,6 +51,8 @@ RETURNS trigger
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'fx_follow_preferences';
 
+REVOKE ALL ON FUNCTION follow_preferences() FROM PUBLIC;
+
 COMMENT ON FUNCTION follow_preferences()
     IS 'trigger, AFTER UPDATE FOR EACH ROW on fx.users: takes a change of accountCurrency or initialBalance over to the account, whose balance, high-water marks and values at the start of day, week and month move by the difference; error XF003 when the currency of an account with trades or cash flows would change';
 
@@ -56,6 +60,8 @@ CREATE FUNCTION guard_account()
 RETURNS trigger
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'fx_guard_account';
+
+REVOKE ALL ON FUNCTION guard_account() FROM PUBLIC;
 
 COMMENT ON FUNCTION guard_account()
     IS 'trigger, BEFORE UPDATE FOR EACH ROW on fx.accounts: lets SQL change trading_state and state_reason (noted in fx.risk_events), time_zone and day_cutoff (the current day then ends at the next cut of the new clock), initial_balance (all that counts from it moves along), position_method while nothing is open, and currency while there are neither trades nor cash flows; errors: XF003 any other column, or not now, 22023 no such time zone';
@@ -75,6 +81,8 @@ CREATE FUNCTION apply_cash_flow()
 RETURNS trigger
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'fx_apply_cash_flow';
+
+REVOKE ALL ON FUNCTION apply_cash_flow() FROM PUBLIC;
 
 COMMENT ON FUNCTION apply_cash_flow()
     IS 'trigger, AFTER INSERT FOR EACH ROW on fx.cash_flows: adds the amount, negative for a withdrawal, to balance and net_deposits of the account and moves its high-water marks along; error 22023 when more is withdrawn than the balance';
@@ -183,11 +191,6 @@ $$;
 COMMENT ON FUNCTION set_trading_state(uuid, text, text)
     IS 'lets a user trade (active), only reduce what he holds (reduce_only), or do nothing but cancel orders (halted), from his next trade on; the reason is shown with what is refused, and a row of fx.risk_events tells of the change; errors: 22004 NULL user or state, 22023 no such state, 23503 no such user';
 
--- they act with the rights of the owner on whatever table has them
-REVOKE ALL ON FUNCTION open_account() FROM PUBLIC;
-REVOKE ALL ON FUNCTION follow_preferences() FROM PUBLIC;
-REVOKE ALL ON FUNCTION guard_account() FROM PUBLIC;
-REVOKE ALL ON FUNCTION apply_cash_flow() FROM PUBLIC;
 REVOKE ALL ON FUNCTION lock_account(uuid) FROM PUBLIC;
 REVOKE ALL ON FUNCTION deposit(uuid, numeric, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION withdraw(uuid, numeric, text) FROM PUBLIC;

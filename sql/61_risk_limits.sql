@@ -79,10 +79,10 @@ RETURNS trigger
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'fx_refresh_risk_limits';
 
+REVOKE ALL ON FUNCTION refresh_risk_limits() FROM PUBLIC;
+
 COMMENT ON FUNCTION refresh_risk_limits()
     IS 'trigger, AFTER INSERT, UPDATE, DELETE or TRUNCATE FOR EACH STATEMENT on fx.risk_limits with tables of the old and new rows: locks the accounts of their users in ascending order and measures their active limits; inactive ones keep their current_value; limits that are gone, or whose type or scope changes, lose what fx.risk_limit_state has of them';
-
-REVOKE ALL ON FUNCTION refresh_risk_limits() FROM PUBLIC;
 
 CREATE FUNCTION risk_utilization(user_id uuid)
 RETURNS TABLE (

@@ -45,7 +45,7 @@ BEGIN
     END IF;
 
     -- one at a time, so that two sessions do not make the same month
-    PERFORM pg_advisory_xact_lock(hashtextextended(format('fx.create_%s_partitions', parent), 0));
+    PERFORM fx.lock_work(format('create %s partitions', parent));
 
     SELECT pg_get_userbyid(relowner) INTO owner
       FROM pg_class WHERE oid = parent_oid;

@@ -105,7 +105,7 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
-    PERFORM pg_advisory_xact_lock(hashtextextended('fx.refresh_candles', 0));
+    PERFORM fx.lock_work('refresh_candles');
     PERFORM fx.forget_noted_changes();
     PERFORM fx.note_changed_partitions();
 

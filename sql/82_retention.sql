@@ -458,7 +458,7 @@ BEGIN
         RETURN;
     END IF;
 
-    IF NOT pg_try_advisory_xact_lock(hashtextextended('fx.maintain', 0)) THEN
+    IF NOT fx.try_lock_work('maintain') THEN
         RAISE EXCEPTION 'maintenance of this database is running already'
             USING ERRCODE = 'lock_not_available',
                   HINT = 'Try again when it has ended.';

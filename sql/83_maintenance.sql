@@ -173,7 +173,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF NOT pg_try_advisory_xact_lock(hashtextextended('fx.maintain', 0)) THEN
+    IF NOT fx.try_lock_work('maintain') THEN
         PERFORM fx.record_maintenance('maintenance', clock_timestamp(), 'skipped',
             'maintenance of this database is running already', NULL, by_worker);
         RAISE NOTICE 'maintenance of this database is running already, skipping';
@@ -211,6 +211,8 @@ BEGIN
                 done := fx.create_quote_partitions(this_month::date, (this_month + interval '4 months')::date);
             WHEN 'rollups' THEN
                 done := fx.refresh_candles(max_days => 500);
+            WHEN 'seal' THEN
+                done := CASE WHEN to_regclass('fx.audit_chain') IS NULL THEN 0 ELSE fx.seal_audit_batch(50000) END;
             WHEN 'cleanup' THEN
                 DELETE FROM fx.maintenance_runs r
                  WHERE r.started_at < now() - interval '7 days'
@@ -379,7 +381,7 @@ BEGIN
         END IF;
     END LOOP;
 
-    FOREACH step IN ARRAY ARRAY['market_data partitions', 'quotes partitions', 'rollups'] LOOP
+    FOREACH step IN ARRAY ARRAY['market_data partitions', 'quotes partitions', 'rollups', 'seal'] LOOP
         rounds := 0;
         LOOP
             done := fx.run_maintenance_step(step, by_worker);
@@ -390,7 +392,7 @@ BEGIN
             END IF;
             -- Writers may make days dirty as fast as this: others have a turn too.
             rounds := rounds + 1;
-            EXIT WHEN step <> 'rollups' OR done IS NULL OR done = 0 OR rounds = 100;
+            EXIT WHEN step NOT IN ('rollups', 'seal') OR done IS NULL OR done = 0 OR rounds = 100;
         END LOOP;
     END LOOP;
 
@@ -432,4 +434,4 @@ $$;
 REVOKE ALL ON PROCEDURE maintain(boolean) FROM PUBLIC;
 
 COMMENT ON PROCEDURE maintain(boolean)
-    IS 'all of maintenance, for the owner: finishes interrupted detaches, makes the partitions of this month and the next three, refreshes roll-ups, marks accounts at the latest prices, applies retention, and records each step in fx.maintenance_runs; a step that fails does not stop the others. It commits in between and cannot run in a transaction block. When another session is at it, it says so and returns. by_worker leaves partitions to drop marked for the background worker';
+    IS 'all of maintenance, for the owner: finishes interrupted detaches, makes the partitions of this month and the next three, refreshes roll-ups, seals the audit trail, marks accounts at the latest prices, applies retention, and records each step in fx.maintenance_runs; a step that fails does not stop the others. It commits in between and cannot run in a transaction block. When another session is at it, it says so and returns. by_worker leaves partitions to drop marked for the background worker';

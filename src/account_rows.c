@@ -24,6 +24,7 @@
 #include "utils/timestamp.h"
 
 #include "account_rows.h"
+#include "relcache.h"
 #include "wide.h"
 
 /* Digits before the point that the columns hold: NUMERIC(28,8) and so on */
@@ -112,7 +113,7 @@ typedef struct BookFacts
 static BookFacts facts[FX_BOOKS];
 
 static void find_facts(FxBook book, Relation rel);
-static void forget_facts(Datum arg, Oid relid);
+static void forget_facts(Oid relid);
 static int128 get_money(FxBook book, int column, TupleTableSlot *slot, bool *isnull);
 static int	get_name(FxBook book, int column, TupleTableSlot *slot, const char *const *names,
 					 int nnames);
@@ -173,7 +174,7 @@ find_facts(FxBook book, Relation rel)
 
 	if (!registered)
 	{
-		CacheRegisterRelcacheCallback(forget_facts, (Datum) 0);
+		fx_relcache_register(forget_facts);
 		registered = true;
 	}
 
@@ -192,7 +193,7 @@ find_facts(FxBook book, Relation rel)
 		found->attnums[i] = attnum;
 	}
 
-	found->primary_key = fx_primary_key_index(rel);
+	found->primary_key = fx_primary_key_index(rel, false);
 	usable = OidIsValid(found->primary_key);
 	if (usable)
 	{
@@ -214,7 +215,7 @@ find_facts(FxBook book, Relation rel)
 }
 
 static void
-forget_facts(Datum arg, Oid relid)
+forget_facts(Oid relid)
 {
 	for (int book = 0; book < FX_BOOKS; book++)
 	{

@@ -37,6 +37,7 @@
 #include "fx_day.h"
 #include "fxplatform.h"
 #include "prices.h"
+#include "relcache.h"
 
 #define TRIGGER_NAME		"note_candle_change"
 
@@ -109,7 +110,7 @@ static void register_callbacks(void);
 static void xact_callback(XactEvent event, void *arg);
 static void subxact_callback(SubXactEvent event, SubTransactionId subid,
 							 SubTransactionId parent_subid, void *arg);
-static void relcache_callback(Datum arg, Oid relid);
+static void relcache_callback(Oid relid);
 
 /*
  * note_candle_change() returns trigger
@@ -345,7 +346,7 @@ register_callbacks(void)
 		return;
 	RegisterXactCallback(xact_callback, NULL);
 	RegisterSubXactCallback(subxact_callback, NULL);
-	CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
+	fx_relcache_register(relcache_callback);
 	registered = true;
 }
 
@@ -414,7 +415,7 @@ subxact_callback(SubXactEvent event, SubTransactionId subid,
 }
 
 static void
-relcache_callback(Datum arg, Oid relid)
+relcache_callback(Oid relid)
 {
 	if (relid == InvalidOid || relid == columns.relid)
 		columns.relid = InvalidOid;

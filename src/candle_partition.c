@@ -32,6 +32,7 @@
 #include "candle_partition.h"
 #include "compat.h"
 #include "fixed.h"
+#include "relcache.h"
 
 static const struct
 {
@@ -76,7 +77,7 @@ static bool scan_index(FxCandlePartition *partition, Snapshot snapshot,
 static int64 read_price(Datum value, bool isnull, FxCandleColumn column);
 static const PartitionFacts *find_facts(Relation heap);
 static Oid	find_index(Relation heap, const AttrNumber *attnums);
-static void forget_facts(Datum arg, Oid relid);
+static void forget_facts(Oid relid);
 
 /*
  * Open a partition and what is needed to walk its index.
@@ -382,7 +383,7 @@ find_facts(Relation heap)
 		control.entrysize = sizeof(PartitionFacts);
 		facts_cache = hash_create("fxplatform candle partitions", 64, &control,
 								  HASH_ELEM | HASH_BLOBS);
-		CacheRegisterRelcacheCallback(forget_facts, (Datum) 0);
+		fx_relcache_register(forget_facts);
 	}
 
 	facts = (PartitionFacts *) hash_search(facts_cache, &relid, HASH_FIND, NULL);
@@ -458,7 +459,7 @@ find_index(Relation heap, const AttrNumber *attnums)
  * Callback for changes of a table, or of any.
  */
 static void
-forget_facts(Datum arg, Oid relid)
+forget_facts(Oid relid)
 {
 	PartitionFacts *facts;
 

@@ -25,6 +25,7 @@
 #include "utils/syscache.h"
 
 #include "compat.h"
+#include "relcache.h"
 
 #define TRIGGER_NAME		"keep_candle_revision"
 
@@ -58,7 +59,7 @@ PG_FUNCTION_INFO_V1(fx_keep_candle_revision);
 static void find_columns(Relation rel);
 static Oid	revisions_owner(void);
 static void insert_revision(Datum *values, const char *nulls);
-static void relcache_callback(Datum arg, Oid relid);
+static void relcache_callback(Oid relid);
 
 /*
  * keep_candle_revision() returns trigger
@@ -119,7 +120,7 @@ find_columns(Relation rel)
 
 	if (!registered)
 	{
-		CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
+		fx_relcache_register(relcache_callback);
 		registered = true;
 	}
 
@@ -189,7 +190,7 @@ insert_revision(Datum *values, const char *nulls)
 }
 
 static void
-relcache_callback(Datum arg, Oid relid)
+relcache_callback(Oid relid)
 {
 	if (relid == InvalidOid || relid == columns.relid)
 		columns.relid = InvalidOid;

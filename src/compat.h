@@ -32,6 +32,19 @@
 #include "varatt.h"
 #endif
 
+/* 16 allocates what settings keep in a memory context of their own */
+#if PG_VERSION_NUM >= 160000
+#define fx_guc_malloc(size) guc_malloc(LOG, size)
+#else
+#define fx_guc_malloc(size) malloc(size)
+#endif
+
+/*
+ * 18 takes the bytes of base64 as uint8, before they were char: a void pointer
+ * is either.
+ */
+#define FX_B64_BYTES(bytes) ((void *) (bytes))
+
 /* 18 lets a scan count what it reads */
 #if PG_VERSION_NUM < 180000
 #define fx_index_beginscan(heap, index, snapshot, nkeys, norderbys) \
@@ -53,11 +66,11 @@
 	_bt_search(index, key, buffer, access, snapshot)
 #endif
 
-/* 18 can leave out a primary key that is deferrable */
+/* 18 can leave out a primary key that is deferrable, as those before do not */
 #if PG_VERSION_NUM >= 180000
-#define fx_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel, false)
+#define fx_primary_key_index(rel, deferrable_ok) RelationGetPrimaryKeyIndex(rel, deferrable_ok)
 #else
-#define fx_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel)
+#define fx_primary_key_index(rel, deferrable_ok) RelationGetPrimaryKeyIndex(rel)
 #endif
 
 /* 16 says whether all indexes want the new row, or only those that summarize */
@@ -91,11 +104,18 @@
 	PortalRun(portal, count, top_level, true, dest, alt_dest, qc)
 #endif
 
-/* 16 keeps what belongs to settings in a memory context */
-#if PG_VERSION_NUM >= 160000
-#define fx_guc_malloc(size) guc_malloc(LOG, size)
+/* 17 lets an index access method keep something between insertions */
+#if PG_VERSION_NUM >= 170000
+#define fx_index_insert_cleanup(index, info) index_insert_cleanup(index, info)
 #else
-#define fx_guc_malloc(size) malloc(size)
+#define fx_index_insert_cleanup(index, info) ((void) 0)
+#endif
+
+/* 18 has generated columns that are not stored, and null in a row */
+#if PG_VERSION_NUM >= 180000
+#define fx_is_virtual(att) ((att)->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
+#else
+#define fx_is_virtual(att) false
 #endif
 
 #endif							/* FX_COMPAT_H */

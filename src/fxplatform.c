@@ -15,6 +15,7 @@
 
 #include "compat.h"
 #include "fxplatform.h"
+#include "identity.h"
 #include "prices.h"
 #include "worker.h"
 
@@ -55,6 +56,7 @@ _PG_init(void)
 
 	fx_define_price_settings();
 	fx_define_worker_settings();
+	fx_define_identity_settings();
 
 	MarkGUCPrefixReserved("fxplatform");
 }

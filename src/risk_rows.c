@@ -31,6 +31,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "relcache.h"
 #include "risk_internal.h"
 
 #define TABLE_NAME			"risk_limits"
@@ -94,7 +95,7 @@ static bool fetch_recent(FxRisk *risk, Relation rel, Snapshot snapshot);
 static bool needs_states(const FxRisk *risk);
 static bool is_of_user(HeapTuple tuple, TupleDesc desc, const pg_uuid_t *user_id);
 static void find_layout(Relation rel);
-static void relcache_callback(Datum arg, Oid relid);
+static void relcache_callback(Oid relid);
 static void read_row(FxLimit *limit, HeapTuple tuple, TupleDesc desc);
 static int	find_name(Datum value, const char *const *names, int count);
 static FxBasis default_basis(FxRiskType type);
@@ -307,7 +308,7 @@ find_layout(Relation rel)
 
 	if (!registered)
 	{
-		CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
+		fx_relcache_register(relcache_callback);
 		registered = true;
 	}
 
@@ -358,7 +359,7 @@ fx_limit_can_use_index(Relation rel, Oid index, AttrNumber user_id)
 }
 
 static void
-relcache_callback(Datum arg, Oid relid)
+relcache_callback(Oid relid)
 {
 	if (relid == InvalidOid || relid == layout.relid || relid == layout.index)
 		layout.relid = InvalidOid;

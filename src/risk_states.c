@@ -28,6 +28,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "relcache.h"
 #include "risk_internal.h"
 
 #define TABLE_NAME			"risk_limit_state"
@@ -63,7 +64,7 @@ static struct
 
 static SPIPlanPtr prepare(const char *query, int nargs);
 static void find_layout(Relation rel);
-static void relcache_callback(Datum arg, Oid relid);
+static void relcache_callback(Oid relid);
 static void read_row(FxLimit *limit, TupleTableSlot *slot);
 static void read_order_times(FxLimit *limit, Datum value);
 static void get_values(const FxLimit *limit, Datum *values, bool *nulls);
@@ -246,20 +247,20 @@ find_layout(Relation rel)
 
 	if (!registered)
 	{
-		CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
+		fx_relcache_register(relcache_callback);
 		registered = true;
 	}
 
 	layout.relid = InvalidOid;
 	fx_limit_find_columns(rel, TABLE_NAME, column_names, layout.attnum, STATE_COLUMNS);
-	layout.index = fx_primary_key_index(rel);
+	layout.index = fx_primary_key_index(rel, false);
 	if (!fx_limit_can_use_index(rel, layout.index, layout.attnum[COL_USER_ID]))
 		layout.index = InvalidOid;
 	layout.relid = RelationGetRelid(rel);
 }
 
 static void
-relcache_callback(Datum arg, Oid relid)
+relcache_callback(Oid relid)
 {
 	if (relid == InvalidOid || relid == layout.relid || relid == layout.index)
 		layout.relid = InvalidOid;

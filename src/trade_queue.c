@@ -107,7 +107,7 @@ fx_trade_fetch(FxTradeWork *work, const pg_uuid_t *id, FxTrade *trade)
 	bool		found;
 
 	RelationGetIndexList(work->trades);
-	index_oid = fx_primary_key_index(work->trades);
+	index_oid = fx_primary_key_index(work->trades, false);
 	if (!OidIsValid(index_oid))
 		ereport(ERROR,
 				errcode(ERRCODE_UNDEFINED_OBJECT),

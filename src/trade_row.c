@@ -19,6 +19,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "relcache.h"
 #include "trades.h"
 
 /* In the order of FxTradeColumn */
@@ -55,7 +56,7 @@ static Oid	columns_of = InvalidOid;
 static FxTradeColumns columns;
 
 static void find_columns(Relation rel);
-static void relcache_callback(Datum arg, Oid relid);
+static void relcache_callback(Oid relid);
 static pg_uuid_t get_uuid(TupleTableSlot *slot, AttrNumber attnum, bool *isnull);
 static int128 get_number(TupleTableSlot *slot, AttrNumber attnum, bool *isnull);
 static TimestampTz get_time(TupleTableSlot *slot, AttrNumber attnum);
@@ -83,7 +84,7 @@ find_columns(Relation rel)
 
 	if (!registered)
 	{
-		CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
+		fx_relcache_register(relcache_callback);
 		registered = true;
 	}
 
@@ -106,7 +107,7 @@ find_columns(Relation rel)
 }
 
 static void
-relcache_callback(Datum arg, Oid relid)
+relcache_callback(Oid relid)
 {
 	if (relid == InvalidOid || relid == columns_of)
 		columns_of = InvalidOid;

@@ -16,6 +16,8 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -23,6 +25,7 @@
 #include "utils/date.h"
 #include "utils/datetime.h"
 #include "utils/timestamp.h"
+#include "utils/uuid.h"
 
 #include "account.h"
 #include "account_rows.h"
@@ -40,6 +43,7 @@
 
 PG_FUNCTION_INFO_V1(fx_trading_periods);
 
+static int32 count_trades_since(const FxAccount *account, TimestampTz start);
 static DateADT day_of(const FxAccount *account, TimestampTz at);
 static TimestampTz day_start(const FxAccount *account, DateADT day);
 static TimestampTz cut_on(const FxAccount *account, DateADT date);
@@ -138,7 +142,6 @@ fx_account_roll(FxAccount *account)
 		return;
 
 	account->eod_high_water_mark = Max(account->eod_high_water_mark, account->balance);
-	account->day_trades = 0;
 
 	/* backwards, as the end of the day is wanted last */
 	for (int kind = FX_PERIODS - 1; kind >= FX_DAY; kind--)
@@ -155,7 +158,45 @@ fx_account_roll(FxAccount *account)
 		period->deposits = 0;
 	}
 	account->day_ends_at = end;
+	account->day_trades = count_trades_since(account, start);
 	account->dirty = true;
+}
+
+/*
+ * Trades that were executed in the day that begins, by a clock that goes before
+ * ours.  Those of the statement at work are not in its snapshot: they count
+ * when they are booked.
+ */
+static int32
+count_trades_since(const FxAccount *account, TimestampTz start)
+{
+	static SPIPlanPtr plan = NULL;
+	Datum		args[] = {UUIDPGetDatum(&account->user_id), TimestampTzGetDatum(start)};
+	int64		count;
+	bool		isnull;
+
+	SPI_connect();
+	if (plan == NULL)
+	{
+		Oid			argtypes[] = {UUIDOID, TIMESTAMPTZOID};
+		SPIPlanPtr	prepared;
+
+		prepared = SPI_prepare("SELECT pg_catalog.count(*) FROM fx.trades t"
+							   " WHERE t.user_id OPERATOR(pg_catalog.=) $1"
+							   " AND t.status::pg_catalog.text OPERATOR(pg_catalog.=) 'executed'"
+							   " AND NOT t.is_backtest"
+							   " AND t.executed_at OPERATOR(pg_catalog.>=) $2",
+							   lengthof(argtypes), argtypes);
+		if (prepared == NULL)
+			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+		SPI_keepplan(prepared);
+		plan = prepared;
+	}
+	if (SPI_execute_plan(plan, args, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not count trades");
+	count = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	return (int32) Min(count, PG_INT32_MAX);
 }
 
 /*

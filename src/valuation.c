@@ -30,7 +30,9 @@ fx_position_value(FxAccount *account, FxPosition *position)
 {
 	if (!position->valued)
 		fx_quote_get(position->symbol, account->currency, account->now, &position->quote);
-	else if (position->marked_at == position->last_price_at)
+	else if (position->quote.has_price ||
+			 (position->marked_at == position->last_price_at &&
+			  (!position->has_mark || position->mark == position->last_price)))
 		return;
 	find_mark(account, position, account->now);
 }

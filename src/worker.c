@@ -44,6 +44,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "work_lock.h"
 #include "worker.h"
 
 /* Detach, finalise where that was interrupted, drop */
@@ -64,9 +65,6 @@
 	" WHERE c.relnamespace = to_regnamespace('fx') AND c.relkind IN ('r', 'p') AND NOT r.rolsuper)" \
 	" THEN 'Tables of schema \"fx\" belong to a role that is no superuser.'" \
 	" END"
-
-#define FX_LOCK_QUERY \
-	"SELECT CASE WHEN NOT pg_try_advisory_lock(hashtextextended('fx.maintain', 0)) THEN 'locked' END"
 
 #define FX_STATEMENTS_QUERY \
 	"SELECT s.statement FROM fx.detach_statements(false) s"
@@ -112,8 +110,7 @@ fx_maintenance_main(Datum arg)
 	}
 
 	/* held until the process ends; fx.maintain() takes it again itself */
-	texts = query_texts(FX_LOCK_QUERY, context);
-	if (linitial(texts) != NULL)
+	if (!fx_lock_work(FX_MAINTENANCE_WORK, strlen(FX_MAINTENANCE_WORK), true, false))
 	{
 		record_run("maintenance", GetCurrentTimestamp(), "skipped",
 				   "maintenance of this database is running already", -1);

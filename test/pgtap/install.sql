@@ -54,38 +54,52 @@ SELECT is_empty(
 SELECT is_empty(
     $$SELECT name FROM func JOIN pg_language l ON l.oid = prolang
        WHERE lanname IN ('plpgsql', 'sql')
-         AND proname NOT IN ('risk_bound', 'candles', 'latest_candle', 'latest_candles', 'maintain')
+         AND proname NOT IN ('risk_bound', 'candles', 'latest_candle', 'latest_candles', 'maintain',
+                             'rotate_encryption_keys', 'seal_audit')
          AND NOT EXISTS (SELECT FROM unnest(proconfig) c WHERE c LIKE 'search_path=%pg_temp')$$,
-    'so has every function in SQL or PL/pgSQL, but those that can be inlined and name no object, and a procedure that commits and sets it itself');
+    'so has every function in SQL or PL/pgSQL, but those that can be inlined and name no object, and procedures that commit and set it themselves');
 SELECT is_empty(
     $$SELECT name FROM func WHERE prosecdef AND has_function_privilege('public', oid, 'EXECUTE')$$,
     'PUBLIC may not execute a function that runs with the rights of its owner');
 SELECT results_eq(
     $$SELECT proname::text COLLATE "default" FROM func WHERE NOT has_function_privilege('public', oid, 'EXECUTE') ORDER BY 1$$,
-    $$VALUES ('apply_cash_flow'), ('apply_retention'), ('apply_risk_preset'), ('apply_trade_risk'),
-             ('attach_migrations'), ('audit_trigger_function'), ('begin_maintenance'), ('cancel_backtest'),
-             ('clear_breach'), ('close_trade'), ('complete_backtest'), ('compute_losing_streak'),
-             ('compute_positions'), ('create_market_data_partitions'), ('create_monthly_partitions'),
-             ('create_quote_partitions'), ('deposit'), ('drop_detached_partition'), ('drop_expired_partition'),
-             ('estimated_rows'), ('expire_batch'), ('fail_backtest'), ('follow_preferences'),
-             ('forget_noted_changes'), ('guard_account'), ('guard_trade'), ('ingest_candles'),
-             ('ingest_candles'), ('ingest_candles'), ('keep_candle_revision'), ('know_empty_partitions'),
-             ('limit_lock_timeout'), ('load_candles'), ('lock_account'), ('lock_backtest'), ('maintain'),
-             ('make_candle_months'), ('mark_account'), ('mark_account_batch'), ('mark_accounts'),
-             ('mark_partition'), ('migrate'), ('migration_losses'), ('note_candle_change'),
-             ('note_changed_partitions'), ('open_account'), ('partition_states'), ('prepare_retention'),
-             ('rebuild_risk_state'), ('record_maintenance'), ('record_refusal'), ('refresh_candles'),
-             ('refresh_risk_limits'), ('refresh_rollups'), ('refusal_reason'), ('report_progress'),
-             ('retention_plan'), ('run_expire_batch'), ('run_maintenance_step'), ('run_mark_batch'),
-             ('run_migration_script'), ('set_trading_state'), ('start_backtest'), ('start_retention'),
-             ('try_trade'), ('verify_positions'), ('withdraw')$$,
+    $$VALUES ('accept_totp'), ('active_user_id'), ('apply_cash_flow'), ('apply_retention'),
+             ('apply_risk_preset'), ('apply_trade_risk'), ('attach_migrations'), ('audit_seal_problems'),
+             ('audit_trigger_function'), ('audit_trigger_name'), ('audit_unsealed'), ('begin_maintenance'),
+             ('bind_session'), ('cancel_backtest'), ('charge_attempt'), ('charge_sign_in'),
+             ('check_second_factor'), ('clear_breach'), ('close_trade'), ('complete_backtest'),
+             ('compute_losing_streak'), ('compute_positions'), ('create_market_data_partitions'),
+             ('create_monthly_partitions'), ('create_quote_partitions'), ('create_user'), ('decrypt'),
+             ('decrypt_value'), ('delete_user'), ('deleted_user_ids'), ('deposit'), ('disable_audit'),
+             ('disable_two_factor'), ('drop_detached_partition'), ('drop_expired_partition'), ('enable_audit'),
+             ('enable_two_factor'), ('encrypt'), ('encrypt_value'), ('end_access'), ('erase_user'),
+             ('estimated_rows'), ('expire_batch'), ('export_audit'), ('fail_backtest'), ('find_login'),
+             ('follow_preferences'), ('forget_noted_changes'), ('forget_prices'), ('forgive_attempts'),
+             ('forgive_sign_in'), ('guard_account'), ('guard_trade'), ('hash_is_weak'), ('hash_password'),
+             ('ingest_candles'), ('ingest_candles'), ('ingest_candles'), ('issue_api_key'),
+             ('keep_candle_revision'), ('know_empty_partitions'), ('limit_lock_timeout'), ('load_candles'),
+             ('lock_account'), ('lock_backtest'), ('lock_work'), ('maintain'), ('make_candle_months'), ('mark_account'),
+             ('mark_account_batch'), ('mark_accounts'), ('mark_partition'), ('migrate'), ('migration_losses'),
+             ('newest_key_version'), ('note_candle_change'), ('note_changed_partitions'),
+             ('note_encryption_rotation'), ('open_account'), ('partition_states'), ('password_matches'),
+             ('prepare_retention'), ('random_token'), ('rebuild_risk_state'), ('record_failure'),
+             ('record_maintenance'), ('record_refusal'), ('refresh_candles'), ('refresh_risk_limits'),
+             ('refresh_rollups'), ('refusal_reason'), ('register_encrypted_column'), ('remove_exported_audit'),
+             ('report_progress'), ('request_email_verification'), ('retention_plan'), ('revoke_api_key'),
+             ('rotate_encryption_keys'), ('rotate_encryption_pages'), ('run_expire_batch'),
+             ('run_maintenance_step'), ('run_mark_batch'), ('run_migration_script'), ('seal_audit'),
+             ('seal_audit_batch'), ('set_password'), ('set_trading_state'), ('sign_in'), ('sign_out'),
+             ('sign_out_everywhere'), ('start_backtest'), ('start_retention'), ('try_lock_work'), ('try_trade'), ('use_session'),
+             ('user_is_active'), ('verify_api_key'), ('verify_audit'), ('verify_email'), ('verify_password'),
+             ('verify_positions'), ('verify_totp'), ('withdraw')$$,
     'nor what changes tables, or stores results');
 SELECT is_empty(
     $$SELECT name FROM func WHERE provolatile = 'v' AND proparallel <> 'u'$$,
     'a volatile function is not parallel safe');
 SELECT is_empty(
-    $$SELECT name FROM func WHERE provolatile <> 'v' AND proparallel <> 's'$$,
-    'one that reads only is');
+    $$SELECT name FROM func WHERE provolatile <> 'v' AND proparallel <> 's'
+         AND proname NOT IN ('audit_snapshot_through', 'audit_unsealed', 'export_audit', 'verify_audit')$$,
+    'one that reads only is, but those that ask for transactions under way');
 SELECT is_empty(
     $$SELECT c.oid::regclass, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
         JOIN pg_type t ON t.oid = a.atttypid

@@ -21,6 +21,16 @@ INSERT INTO decision VALUES
     ('risk_presets',      'DELETE,INSERT,SELECT,UPDATE', 'SELECT', 'SELECT'),
     ('market_data',       'DELETE,INSERT,SELECT,UPDATE', 'SELECT', 'SELECT'),
     ('audit_log',         'SELECT', 'SELECT', 'SELECT'),
+    ('audit_chain',       'SELECT', 'none', 'SELECT'),
+    ('audit_exports',     'SELECT', 'none', 'SELECT'),
+    ('audit_key',         'none', 'none', 'none'),
+    ('audit_seals',       'SELECT', 'none', 'SELECT'),
+    ('api_keys',          'some columns', 'some columns', 'some columns'),
+    ('email_verifications', 'none', 'none', 'none'),
+    ('encrypted_columns', 'SELECT', 'none', 'none'),
+    ('sessions',          'some columns', 'some columns', 'some columns'),
+    ('sign_in_failures',  'none', 'none', 'none'),
+    ('two_factor',        'none', 'none', 'none'),
     ('candle_changes',    'SELECT', 'SELECT', 'SELECT'),
     ('candle_horizons',   'SELECT', 'SELECT', 'SELECT'),
     ('candle_partitions', 'SELECT', 'SELECT', 'SELECT'),
@@ -75,7 +85,7 @@ SELECT is_empty(
          AND (rolcanlogin OR rolsuper OR rolcreaterole OR rolcreatedb OR rolbypassrls)$$, 'roles are groups without login or power');
 SELECT results_eq(
     $$SELECT relname::text COLLATE "default" FROM pg_class WHERE relnamespace = 'fx'::regnamespace AND relrowsecurity ORDER BY 1$$,
-    $$VALUES ('accounts'), ('audit_log'), ('backtests'), ('cash_flows'), ('closures'), ('positions'), ('risk_events'), ('risk_limit_state'), ('risk_limits'), ('strategies'), ('trades'), ('users')$$,
+    $$VALUES ('accounts'), ('api_keys'), ('audit_log'), ('backtests'), ('cash_flows'), ('closures'), ('positions'), ('risk_events'), ('risk_limit_state'), ('risk_limits'), ('sessions'), ('strategies'), ('trades'), ('users')$$,
     'tables of users have row security');
 SELECT is_empty(
     $$SELECT relname, role FROM pg_class, unnest('{fx_app,fx_user,fx_reporting}'::name[]) AS role

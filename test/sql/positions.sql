@@ -118,3 +118,4 @@ RESET ROLE;
 DELETE FROM fx.users;
 TRUNCATE fx.audit_log;
 DROP TABLE good_positions;
+DROP FUNCTION trade;

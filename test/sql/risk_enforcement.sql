@@ -307,7 +307,7 @@ SELECT pg_temp.put(25), pg_temp.put(20, 'GBPUSD', 1.25) \g /dev/null
 INSERT INTO trades (user_id, symbol, type, order_type, quantity, price, profit, commission, status, executed_at, closed_at)
 VALUES (:'a1', 'EURUSD', 'buy', 'market', 1, 1.1, -45, 5, 'executed', '2024-03-05 10:00:00+00', '2024-03-05 10:30:00+00');
 SELECT * FROM pg_temp.spec();
-SELECT (SELECT count(*) FROM audit_log WHERE resource_type = 'risk_limits' AND action = 'UPDATE') - :before_audited AS audited, (SELECT count(*) FROM audit_log WHERE resource_type IN ('accounts', 'positions') AND action = 'UPDATE') AS of_books,
+SELECT (SELECT count(*) FROM audit_log WHERE resource_type = 'risk_limits' AND action = 'UPDATE') - :before_audited AS audited, (SELECT count(*) FROM audit_log WHERE resource_type IN ('accounts', 'positions') AND changed_columns && '{balance,open_trades}') AS of_books,
        (SELECT max(updated_at) FROM risk_limits) = :'before_updated_at' AS same_time;
 SELECT count(*) AS as_reported FROM risk_utilization(:'a1') AS r JOIN risk_limits AS l ON l.id = r.limit_id WHERE r.current_value = l.current_value;
 -- what an application writes there is ignored

@@ -53,7 +53,7 @@ $node->wait_for_log(qr/database "locked" cannot be maintained\n.*It does not all
 
 # all steps
 $node->safe_psql('fx', 'CREATE EXTENSION fxplatform CASCADE');
-becomes(q{SELECT count(DISTINCT step) = 6 FROM fx.maintenance_runs WHERE outcome = 'ok' AND worker AND finished_at >= started_at}, 'every step is run and recorded');
+becomes(q{SELECT count(DISTINCT step) = 7 FROM fx.maintenance_runs WHERE outcome = 'ok' AND worker AND finished_at >= started_at}, 'every step is run and recorded');
 sql('DROP TABLE fx.' . partition(3));
 becomes(q{SELECT months_ahead = 3 AND last_outcome = 'ok' FROM fx.partition_health WHERE "table" = 'market_data'}, 'partitions are made ahead');
 my $old = expired_month(-9);
@@ -141,6 +141,12 @@ sql('DROP EXTENSION fxplatform CASCADE');
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'fxplatform launcher'}), 'the launcher lives');
 $node->safe_psql('fx', 'CREATE EXTENSION fxplatform CASCADE');
 after_a_round();
+
+# who maintains by hand is not disturbed
+my $by_hand = $node->background_psql('fx');
+$by_hand->query_safe("BEGIN; SELECT fx.lock_work('maintain')");
+becomes(q{SELECT count(*) > 0 FROM fx.maintenance_runs WHERE step = 'maintenance' AND outcome = 'skipped' AND detail = 'maintenance of this database is running already' AND worker}, 'a round is skipped while somebody is at it');
+$by_hand->quit;
 
 # another interval, on reload: the longer one after the round that is due, the
 # shorter one at once

@@ -64,6 +64,16 @@ SELECT deposit('${user}1', 5000, 'wire'), withdraw('${user}1', 100);
 SELECT close_trade(id, 1.2, '2024-01-03 00:00+00') FROM trades WHERE user_id = '${user}1' AND NOT is_backtest ORDER BY executed_at LIMIT 1;
 INSERT INTO risk_events (user_id, event, reason) VALUES ('${user}1', 'state', 'for a test');
 END
+	return if $node->safe_psql($db, q{SELECT to_regclass('fx.sessions') IS NULL}) eq 't';
+
+	$node->safe_psql($db, <<"END");
+SET search_path = fx, public;
+SELECT set_password('${user}1', 'a long enough password');
+SELECT status FROM sign_in('u1', 'a long enough password');
+SELECT status FROM sign_in('u1', 'another password');
+SELECT issue_api_key('${user}1', 'a key'), request_email_verification('${user}1');
+CALL seal_audit();
+END
 	return;
 }
 
