@@ -116,6 +116,7 @@ $$;
 \ir candles.sql
 \ir rates.sql
 \ir ingest.sql
+\ir audit.sql
 
 \echo
 \echo '==> medians; "of floor": our time over the floor''s (lower is better); "plain SQL": its time over this one (higher is better)'

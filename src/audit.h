@@ -52,6 +52,7 @@ typedef enum AuditKind
 	AUDIT_TIMESTAMP,
 	AUDIT_TIMESTAMPTZ,
 	AUDIT_JSONB,
+	AUDIT_TEXT_ARRAY,			/* of one dimension, others are AUDIT_OTHER */
 	AUDIT_OTHER					/* by to_jsonb() */
 } AuditKind;
 
@@ -63,7 +64,7 @@ typedef struct AuditColumn
 	bool		attbyval;
 	bool		redacted;		/* its value is not shown */
 	bool		ignored;		/* its change alone is none */
-	FmgrInfo	to_jsonb;		/* of AUDIT_OTHER */
+	FmgrInfo	to_jsonb;		/* of the last two */
 	const char *name;
 	int			name_len;
 	const char *key;			/* the name as JSON, with a colon and a space */

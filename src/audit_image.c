@@ -20,6 +20,7 @@
 
 #include "access/tupmacs.h"
 #include "catalog/pg_type.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/datetime.h"
@@ -51,12 +52,14 @@ static bool is_included(const AuditTable *table, int which, const bool *nulls,
 static void begin_object(ObjectWriter *writer, AuditImage *image, int npairs);
 static void put_key(ObjectWriter *writer, const char *name, int len);
 static void put_entry(ObjectWriter *writer, int which, JEntry type, uint32 len);
+static void set_entry(JEntry *entries, int which, JEntry type, uint32 len, uint32 *total);
 static JEntry put_column(AuditImage *image, const AuditColumn *column, Datum value, bool isnull);
 static JEntry put_value(AuditImage *image, const AuditColumn *column, Datum value);
 static JEntry put_string(AuditImage *image, const char *str, int len);
 static JEntry put_integer(AuditImage *image, int64 value);
 static JEntry put_numeric(AuditImage *image, Numeric number);
 static JEntry put_jsonb(AuditImage *image, Jsonb *jb);
+static JEntry put_text_array(AuditImage *image, ArrayType *array);
 static void put_hashes(AuditImage *image, const AuditTable *table, const Datum *values,
 					   const bool *nulls, const bool *included, const AuditKey *key);
 static void align_jsonb(AuditImage *image);
@@ -203,22 +206,27 @@ put_key(ObjectWriter *writer, const char *name, int len)
 	put_entry(writer, writer->nkeys++, JENTRY_ISSTRING, len);
 }
 
+static void
+put_entry(ObjectWriter *writer, int which, JEntry type, uint32 len)
+{
+	set_entry((JEntry *) (writer->image->jsonb.data + writer->entries), which, type, len,
+			  &writer->total);
+}
+
 /*
  * The bound is that of convertJsonbObject().
  */
 static void
-put_entry(ObjectWriter *writer, int which, JEntry type, uint32 len)
+set_entry(JEntry *entries, int which, JEntry type, uint32 len, uint32 *total)
 {
-	JEntry	   *entries = (JEntry *) (writer->image->jsonb.data + writer->entries);
-
-	writer->total += len;
-	if (len > JENTRY_OFFLENMASK || writer->total > JENTRY_OFFLENMASK)
+	*total += len;
+	if (len > JENTRY_OFFLENMASK || *total > JENTRY_OFFLENMASK)
 		ereport(ERROR,
 				errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				errmsg("total size of jsonb object elements exceeds the maximum of %u bytes",
 					   JENTRY_OFFLENMASK));
 	if (which % JB_OFFSET_STRIDE == 0)
-		entries[which] = type | writer->total | JENTRY_HAS_OFF;
+		entries[which] = type | *total | JENTRY_HAS_OFF;
 	else
 		entries[which] = type | len;
 }
@@ -290,6 +298,14 @@ put_value(AuditImage *image, const AuditColumn *column, Datum value)
 			return put_string(image, buf, strlen(buf));
 		case AUDIT_JSONB:
 			return put_jsonb(image, DatumGetJsonbP(value));
+		case AUDIT_TEXT_ARRAY:
+			{
+				ArrayType  *array = DatumGetArrayTypeP(value);
+
+				if (ARR_NDIM(array) == 1)
+					return put_text_array(image, array);
+			}
+			pg_fallthrough;
 		case AUDIT_OTHER:
 			return put_jsonb(image,
 							 DatumGetJsonbP(FunctionCall1(unconstify(FmgrInfo *, &column->to_jsonb),
@@ -359,7 +375,10 @@ put_jsonb(AuditImage *image, Jsonb *jb)
 
 	if (!JB_ROOT_IS_SCALAR(jb))
 	{
-		JsonbToCString(&image->text, &jb->root, VARSIZE(jb));
+		if (JB_ROOT_COUNT(jb) == 0)
+			appendStringInfoString(&image->text, JB_ROOT_IS_OBJECT(jb) ? "{}" : "[]");
+		else
+			JsonbToCString(&image->text, &jb->root, VARSIZE(jb));
 		align_jsonb(image);
 		appendBinaryStringInfo(&image->jsonb, (char *) &jb->root, VARSIZE(jb) - VARHDRSZ);
 		return JENTRY_ISCONTAINER;
@@ -379,6 +398,47 @@ put_jsonb(AuditImage *image, Jsonb *jb)
 			appendStringInfoString(&image->text, "null");
 			return JENTRY_ISNULL;
 	}
+}
+
+static JEntry
+put_text_array(AuditImage *image, ArrayType *array)
+{
+	uint32		header;
+	uint32		total = 0;
+	Datum	   *elements;
+	bool	   *nulls;
+	int			count;
+	int			entries;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
+	header = count | JB_FARRAY;
+	align_jsonb(image);
+	appendBinaryStringInfo(&image->jsonb, (char *) &header, sizeof(header));
+	entries = image->jsonb.len;
+	enlargeStringInfo(&image->jsonb, count * sizeof(JEntry));
+	image->jsonb.len += count * sizeof(JEntry);
+
+	appendStringInfoChar(&image->text, '[');
+	for (int i = 0; i < count; i++)
+	{
+		int			begin = image->jsonb.len;
+		JEntry		type = JENTRY_ISNULL;
+
+		if (i > 0)
+			appendStringInfoString(&image->text, ", ");
+		if (nulls[i])
+			appendStringInfoString(&image->text, "null");
+		else
+		{
+			text	   *string = DatumGetTextPP(elements[i]);
+
+			type = put_string(image, VARDATA_ANY(string), VARSIZE_ANY_EXHDR(string));
+		}
+		set_entry((JEntry *) (image->jsonb.data + entries), i, type, image->jsonb.len - begin,
+				  &total);
+	}
+	appendStringInfoChar(&image->text, ']');
+	return JENTRY_ISCONTAINER;
 }
 
 /*

@@ -277,7 +277,7 @@ find_kind(AuditTable *table, AuditColumn *column, Oid type)
 				param->paramid = 1;
 				param->paramtype = type;
 				param->paramtypmod = -1;
-				column->kind = AUDIT_OTHER;
+				column->kind = type == TEXTARRAYOID ? AUDIT_TEXT_ARRAY : AUDIT_OTHER;
 				fmgr_info_cxt(F_TO_JSONB, &column->to_jsonb, table->context);
 				fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSONB, JSONBOID, list_make1(param),
 														 InvalidOid, InvalidOid,

@@ -118,4 +118,9 @@
 #define fx_is_virtual(att) false
 #endif
 
+/* 19 has a statement for it; compilers heed the attribute */
+#ifndef pg_fallthrough
+#define pg_fallthrough __attribute__((fallthrough))
+#endif
+
 #endif							/* FX_COMPAT_H */

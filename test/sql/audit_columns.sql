@@ -30,6 +30,7 @@ INSERT INTO public.every_type VALUES (1, true, -2, 9223372036854775807, 1.50, 2,
 INSERT INTO public.every_type (id, n, f8, d, ts, tz, jb, j, ta) VALUES
     (2, 'NaN', 'NaN', 'infinity', '-infinity', 'infinity', '"scalar"', '[1]', '{}'), (3, '-Infinity', '-0', '0044-03-15 BC', NULL, '0044-03-15 00:00+00 BC', 'null', 'null', '{{a,b},{c,d}}'),
     (4, 1e-20, 0, NULL, NULL, NULL, '12.50', '"\u00e9"', NULL), (5, 12345678901234567890.123456789, 0, NULL, NULL, NULL, 'false', 'true', NULL), (6, 0, 0, NULL, NULL, NULL, '[]', '{}', NULL);
+INSERT INTO public.every_type (id, n, f8, ta) SELECT 7, 0, 0, array_agg(CASE WHEN n % 5 > 0 THEN repeat('x', n % 7) END) FROM generate_series(1, 100) AS n;
 SELECT jsonb_pretty(new_values) FROM audit_log WHERE resource_id = '1';
 SET LOCAL timezone = 'UTC';
 SET LOCAL datestyle = 'ISO';
