@@ -31,6 +31,7 @@
 #include "account.h"
 #include "account_rows.h"
 #include "compat.h"
+#include "kept_plan.h"
 
 #define INITIAL_POSITIONS	8
 
@@ -458,18 +459,13 @@ insert_position(const FxAccount *account, FxPosition *position)
 			UUIDOID, TEXTOID, NUMERICOID, NUMERICOID, NUMERICOID, NUMERICOID, NUMERICOID,
 			NUMERICOID, INT4OID, INT4OID, NUMERICOID, TIMESTAMPTZOID
 		};
-		SPIPlanPtr	prepared;
 
-		prepared = SPI_prepare("INSERT INTO fx.positions (user_id, symbol, long_quantity,"
-							   " short_quantity, long_cost, short_cost, average_price,"
-							   " realized_pnl, open_trades, unpriced_trades, last_price,"
-							   " last_price_at)"
-							   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
-							   " RETURNING ctid", lengthof(argtypes), argtypes);
-		if (prepared == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(prepared);
-		plan = prepared;
+		plan = fx_kept_plan("INSERT INTO fx.positions (user_id, symbol, long_quantity,"
+							" short_quantity, long_cost, short_cost, average_price,"
+							" realized_pnl, open_trades, unpriced_trades, last_price,"
+							" last_price_at)"
+							" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+							" RETURNING ctid", lengthof(argtypes), argtypes);
 	}
 	if (SPI_execute_plan(plan, row.values, nulls, false, 0) != SPI_OK_INSERT_RETURNING ||
 		SPI_processed != 1)

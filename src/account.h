@@ -216,7 +216,5 @@ extern void fx_row_update(struct RelationData *rel, struct TupleTableSlot *slot,
 						  const Datum *values, const bool *nulls, const bool *replace);
 extern bool fx_row_patch(struct RelationData *rel, ItemPointer tid, struct TupleTableSlot *slot,
 						 int attnum, Datum value);
-extern void fx_act_as_owner(Oid table, Oid *save_userid, int *save_sec_context);
-extern void fx_act_as_before(Oid save_userid, int save_sec_context);
 
 #endif							/* FX_ACCOUNT_H */

@@ -30,6 +30,7 @@
 #include "account.h"
 #include "account_rows.h"
 #include "compat.h"
+#include "kept_plan.h"
 
 #define TRIGGER_NAME		"guard_account"
 
@@ -286,16 +287,11 @@ note_state(Relation accounts, HeapTuple oldtup, HeapTuple newtup)
 	if (plan == NULL)
 	{
 		Oid			argtypes[] = {UUIDOID, TEXTOID, TEXTOID, TEXTOID};
-		SPIPlanPtr	prepared;
 
-		prepared = SPI_prepare("INSERT INTO fx.risk_events (user_id, event, reason, detail)"
-							   " VALUES ($1, 'state', $4,"
-							   " pg_catalog.jsonb_build_object('from', $2, 'to', $3))",
-							   lengthof(argtypes), argtypes);
-		if (prepared == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(prepared);
-		plan = prepared;
+		plan = fx_kept_plan("INSERT INTO fx.risk_events (user_id, event, reason, detail)"
+							" VALUES ($1, 'state', $4,"
+							" pg_catalog.jsonb_build_object('from', $2, 'to', $3))",
+							lengthof(argtypes), argtypes);
 	}
 	if (SPI_execute_plan(plan, args, nulls, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not note a trading state");

@@ -25,6 +25,7 @@
 #include "account.h"
 #include "account_rows.h"
 #include "compat.h"
+#include "kept_plan.h"
 #include "risk.h"
 
 /* What an account is opened with, as the table's defaults have it */
@@ -49,7 +50,6 @@ static void read_settings(Datum old_preferences, bool old_isnull, Datum new_pref
 						  bool new_isnull, Settings *old_settings, Settings *new_settings);
 static void read_setting(int column, Settings *settings);
 static bool has_history(const pg_uuid_t *user_id);
-static SPIPlanPtr prepare(const char *query, int nargs, Oid *argtypes);
 
 /*
  * open_account() returns trigger
@@ -176,21 +176,21 @@ fx_account_create(const pg_uuid_t *user_id)
 		Oid			argtypes[] = {UUIDOID, TEXTOID, TIMEOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
 		TIMESTAMPTZOID, TIMESTAMPTZOID};
 
-		plan = prepare("WITH opened AS ("
-					   " INSERT INTO fx.accounts (user_id, currency, initial_balance, balance,"
-					   " time_zone, day_cutoff, high_water_mark, eod_high_water_mark,"
-					   " day_started_at, day_balance, day_equity,"
-					   " week_started_at, week_balance, week_equity,"
-					   " month_started_at, month_balance, month_equity, day_ends_at)"
-					   " SELECT u.id, fx.account_currency(u.preferences), b.initial, b.initial,"
-					   " $2, $3, b.initial, b.initial, $4, b.initial, b.initial,"
-					   " $5, b.initial, b.initial, $6, b.initial, b.initial, $7"
-					   " FROM fx.users u"
-					   " CROSS JOIN LATERAL fx.account_initial_balance(u.preferences) AS b (initial)"
-					   " WHERE u.id OPERATOR(pg_catalog.=) $1"
-					   " ON CONFLICT DO NOTHING)"
-					   " SELECT FROM fx.users u WHERE u.id OPERATOR(pg_catalog.=) $1",
-					   lengthof(argtypes), argtypes);
+		plan = fx_kept_plan("WITH opened AS ("
+							" INSERT INTO fx.accounts (user_id, currency, initial_balance, balance,"
+							" time_zone, day_cutoff, high_water_mark, eod_high_water_mark,"
+							" day_started_at, day_balance, day_equity,"
+							" week_started_at, week_balance, week_equity,"
+							" month_started_at, month_balance, month_equity, day_ends_at)"
+							" SELECT u.id, fx.account_currency(u.preferences), b.initial, b.initial,"
+							" $2, $3, b.initial, b.initial, $4, b.initial, b.initial,"
+							" $5, b.initial, b.initial, $6, b.initial, b.initial, $7"
+							" FROM fx.users u"
+							" CROSS JOIN LATERAL fx.account_initial_balance(u.preferences) AS b (initial)"
+							" WHERE u.id OPERATOR(pg_catalog.=) $1"
+							" ON CONFLICT DO NOTHING)"
+							" SELECT FROM fx.users u WHERE u.id OPERATOR(pg_catalog.=) $1",
+							lengthof(argtypes), argtypes);
 	}
 	result = SPI_execute_plan(plan, args, NULL, false, 1);
 	if (result != SPI_OK_SELECT)
@@ -268,9 +268,9 @@ read_settings(Datum old_preferences, bool old_isnull, Datum new_preferences, boo
 	{
 		Oid			argtypes[] = {JSONBOID, JSONBOID};
 
-		plan = prepare("SELECT fx.account_currency($1), fx.account_initial_balance($1),"
-					   " fx.account_currency($2), fx.account_initial_balance($2)",
-					   lengthof(argtypes), argtypes);
+		plan = fx_kept_plan("SELECT fx.account_currency($1), fx.account_initial_balance($1),"
+							" fx.account_currency($2), fx.account_initial_balance($2)",
+							lengthof(argtypes), argtypes);
 	}
 	if (SPI_execute_plan(plan, args, nulls, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "SPI_execute_plan failed");
@@ -310,12 +310,12 @@ has_history(const pg_uuid_t *user_id)
 	{
 		Oid			type = UUIDOID;
 
-		plan = prepare("SELECT EXISTS (SELECT FROM fx.trades t"
-					   " WHERE t.user_id OPERATOR(pg_catalog.=) $1"
-					   " AND t.status::pg_catalog.text OPERATOR(pg_catalog.=) 'executed'"
-					   " AND NOT t.is_backtest)"
-					   " OR EXISTS (SELECT FROM fx.cash_flows f"
-					   " WHERE f.user_id OPERATOR(pg_catalog.=) $1)", 1, &type);
+		plan = fx_kept_plan("SELECT EXISTS (SELECT FROM fx.trades t"
+							" WHERE t.user_id OPERATOR(pg_catalog.=) $1"
+							" AND t.status::pg_catalog.text OPERATOR(pg_catalog.=) 'executed'"
+							" AND NOT t.is_backtest)"
+							" OR EXISTS (SELECT FROM fx.cash_flows f"
+							" WHERE f.user_id OPERATOR(pg_catalog.=) $1)", 1, &type);
 	}
 
 	/* not read-only: it sees what was committed before the account was locked */
@@ -325,18 +325,4 @@ has_history(const pg_uuid_t *user_id)
 	SPI_finish();
 	fx_act_as_before(save_userid, save_sec_context);
 	return found;
-}
-
-/*
- * A plan for the rest of the session.
- */
-static SPIPlanPtr
-prepare(const char *query, int nargs, Oid *argtypes)
-{
-	SPIPlanPtr	plan = SPI_prepare(query, nargs, argtypes);
-
-	if (plan == NULL)
-		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-	SPI_keepplan(plan);
-	return plan;
 }

@@ -17,25 +17,22 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "lib/ilist.h"
-#include "miscadmin.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/syscache.h"
 
 #include "compat.h"
 #include "fx_day.h"
 #include "fxplatform.h"
+#include "kept_plan.h"
 #include "prices.h"
 #include "relcache.h"
 
@@ -283,37 +280,19 @@ note(const CandleKey *candle)
 static void
 insert_note(const CandleKey *candle, DateADT day)
 {
-	Oid			table = get_relname_relid("candle_changes", get_namespace_oid("fx", false));
-	HeapTuple	tuple;
-	Oid			owner;
 	Oid			save_userid;
 	int			save_sec_context;
 	Datum		values[3];
 
-	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
-	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				errcode(ERRCODE_UNDEFINED_TABLE),
-				errmsg("relation \"%s\" does not exist", "fx.candle_changes"),
-				errhint("SELECT * FROM fx.migrate() creates it."));
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-
-	GetUserIdAndSecContext(&save_userid, &save_sec_context);
-	SetUserIdAndSecContext(owner, save_sec_context | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_NOFORCE_RLS);
+	fx_act_as_owner(fx_require_table("candle_changes"), &save_userid, &save_sec_context);
 	SPI_connect();
 
 	if (insert_plan == NULL)
 	{
 		Oid			types[3] = {TEXTOID, TEXTOID, DATEOID};
-		SPIPlanPtr	plan = SPI_prepare("INSERT INTO fx.candle_changes (symbol, timeframe, day)"
-									   " VALUES ($1, $2, $3)", 3, types);
 
-		if (plan == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(plan);
-		insert_plan = plan;
+		insert_plan = fx_kept_plan("INSERT INTO fx.candle_changes (symbol, timeframe, day)"
+								   " VALUES ($1, $2, $3)", 3, types);
 	}
 
 	values[0] = PointerGetDatum(candle->symbol);
@@ -323,7 +302,7 @@ insert_note(const CandleKey *candle, DateADT day)
 		elog(ERROR, "could not note a change of candles");
 
 	SPI_finish();
-	SetUserIdAndSecContext(save_userid, save_sec_context);
+	fx_act_as_before(save_userid, save_sec_context);
 }
 
 /*

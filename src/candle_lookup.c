@@ -41,6 +41,7 @@
 #include "candle_partition.h"
 #include "compat.h"
 #include "fxplatform.h"
+#include "kept_plan.h"
 
 #define TABLE_NAME			"market_data"
 
@@ -300,22 +301,17 @@ query_table(const FxCandleRequest *request, FxCandle *candle)
 	if (plan == NULL)
 	{
 		Oid			argtypes[4] = {TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
-		SPIPlanPtr	prepared;
 
 		/* in the order of FxCandleColumn */
-		prepared = SPI_prepare("SELECT m.symbol, m.timeframe, m.timestamp, m.open_price,"
-							   " m.high_price, m.low_price, m.close_price, m.volume"
-							   " FROM fx." TABLE_NAME " m"
-							   " WHERE m.symbol OPERATOR(pg_catalog.=) $1"
-							   " AND m.timeframe OPERATOR(pg_catalog.=) $2"
-							   " AND m.timestamp OPERATOR(pg_catalog.>=) $3"
-							   " AND m.timestamp OPERATOR(pg_catalog.<=) $4"
-							   " ORDER BY m.timestamp DESC LIMIT 1",
-							   lengthof(argtypes), argtypes);
-		if (prepared == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(prepared);
-		plan = prepared;
+		plan = fx_kept_plan("SELECT m.symbol, m.timeframe, m.timestamp, m.open_price,"
+							" m.high_price, m.low_price, m.close_price, m.volume"
+							" FROM fx." TABLE_NAME " m"
+							" WHERE m.symbol OPERATOR(pg_catalog.=) $1"
+							" AND m.timeframe OPERATOR(pg_catalog.=) $2"
+							" AND m.timestamp OPERATOR(pg_catalog.>=) $3"
+							" AND m.timestamp OPERATOR(pg_catalog.<=) $4"
+							" ORDER BY m.timestamp DESC LIMIT 1",
+							lengthof(argtypes), argtypes);
 	}
 	if (SPI_execute_plan(plan, args, NULL, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_plan failed");

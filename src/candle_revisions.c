@@ -13,18 +13,17 @@
  */
 #include "postgres.h"
 
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "miscadmin.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/syscache.h"
 
 #include "compat.h"
+#include "fxplatform.h"
+#include "kept_plan.h"
 #include "relcache.h"
 
 #define TRIGGER_NAME		"keep_candle_revision"
@@ -57,7 +56,6 @@ static struct
 PG_FUNCTION_INFO_V1(fx_keep_candle_revision);
 
 static void find_columns(Relation rel);
-static Oid	revisions_owner(void);
 static void insert_revision(Datum *values, const char *nulls);
 static void relcache_callback(Oid relid);
 
@@ -99,11 +97,9 @@ fx_keep_candle_revision(PG_FUNCTION_ARGS)
 		nulls[i] = isnull ? 'n' : ' ';
 	}
 
-	GetUserIdAndSecContext(&save_userid, &save_sec_context);
-	SetUserIdAndSecContext(revisions_owner(), save_sec_context | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_NOFORCE_RLS);
+	fx_act_as_owner(fx_require_table("market_data_revisions"), &save_userid, &save_sec_context);
 	insert_revision(values, nulls);
-	SetUserIdAndSecContext(save_userid, save_sec_context);
+	fx_act_as_before(save_userid, save_sec_context);
 
 	return PointerGetDatum(NULL);
 }
@@ -143,23 +139,6 @@ find_columns(Relation rel)
 	columns.relid = RelationGetRelid(rel);
 }
 
-static Oid
-revisions_owner(void)
-{
-	Oid			table = get_relname_relid("market_data_revisions", get_namespace_oid("fx", false));
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
-	Oid			owner;
-
-	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				errcode(ERRCODE_UNDEFINED_TABLE),
-				errmsg("relation \"%s\" does not exist", "fx.market_data_revisions"),
-				errhint("SELECT * FROM fx.migrate() creates it."));
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	return owner;
-}
-
 static void
 insert_revision(Datum *values, const char *nulls)
 {
@@ -169,19 +148,14 @@ insert_revision(Datum *values, const char *nulls)
 	if (insert_plan == NULL)
 	{
 		Oid			types[lengthof(kept)];
-		SPIPlanPtr	plan;
 
 		for (int i = 0; i < lengthof(kept); i++)
 			types[i] = kept[i].type;
-		plan = SPI_prepare("INSERT INTO fx.market_data_revisions"
-						   " (symbol, timeframe, \"timestamp\", open_price, high_price,"
-						   " low_price, close_price, volume, created_at, replaced_by)"
-						   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, fx.current_user_id())",
-						   lengthof(types), types);
-		if (plan == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(plan);
-		insert_plan = plan;
+		insert_plan = fx_kept_plan("INSERT INTO fx.market_data_revisions"
+								   " (symbol, timeframe, \"timestamp\", open_price, high_price,"
+								   " low_price, close_price, volume, created_at, replaced_by)"
+								   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, fx.current_user_id())",
+								   lengthof(types), types);
 	}
 
 	if (SPI_execute_plan(insert_plan, values, nulls, false, 0) != SPI_OK_INSERT)

@@ -18,6 +18,7 @@
 #include "account.h"
 #include "account_rows.h"
 #include "compat.h"
+#include "kept_plan.h"
 #include "risk.h"
 
 #define TRIGGER_NAME		"apply_cash_flow"

@@ -43,6 +43,7 @@
 #include "compat.h"
 #include "fixed.h"
 #include "fx_day.h"
+#include "kept_plan.h"
 
 /* Typmods of VARCHAR(20), VARCHAR(10) and DECIMAL(18,8) */
 #define SYMBOL_TYPMOD		(VARHDRSZ + 20)
@@ -672,12 +673,7 @@ prepared(IngestQuery query, int nargs, Oid *types)
 
 	if (plans[query] == NULL)
 	{
-		SPIPlanPtr	plan = SPI_prepare(queries[query], nargs, types);
-
-		if (plan == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(plan);
-		plans[query] = plan;
+		plans[query] = fx_kept_plan(queries[query], nargs, types);
 	}
 	return plans[query];
 }

@@ -18,6 +18,7 @@
 #include "compat.h"
 #include "fixed.h"
 #include "fxplatform.h"
+#include "kept_plan.h"
 
 #define CANDLE_COLUMNS		8
 
@@ -131,18 +132,13 @@ read_symbols(Datum timeframe, uint64 *count)
 	if (plan == NULL)
 	{
 		Oid			argtypes[1] = {TEXTOID};
-		SPIPlanPtr	prepared;
 
-		prepared = SPI_prepare("SELECT s.symbol FROM fx.candle_series s"
-							   " WHERE s.timeframe OPERATOR(pg_catalog.=) $1"
-							   " UNION ALL"
-							   " SELECT DISTINCT c.symbol FROM fx.candle_changes c"
-							   " WHERE c.timeframe OPERATOR(pg_catalog.=) $1",
-							   lengthof(argtypes), argtypes);
-		if (prepared == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(prepared);
-		plan = prepared;
+		plan = fx_kept_plan("SELECT s.symbol FROM fx.candle_series s"
+							" WHERE s.timeframe OPERATOR(pg_catalog.=) $1"
+							" UNION ALL"
+							" SELECT DISTINCT c.symbol FROM fx.candle_changes c"
+							" WHERE c.timeframe OPERATOR(pg_catalog.=) $1",
+							lengthof(argtypes), argtypes);
 	}
 	if (SPI_execute_plan(plan, &timeframe, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_plan failed");

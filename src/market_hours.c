@@ -20,6 +20,7 @@
 #include "compat.h"
 #include "fx_day.h"
 #include "fxplatform.h"
+#include "kept_plan.h"
 #include "market_hours.h"
 #include "timeframe.h"
 
@@ -137,16 +138,11 @@ fx_read_holidays(FxHolidays *holidays, DateADT first, DateADT last)
 	if (plan == NULL)
 	{
 		Oid			argtypes[2] = {DATEOID, DATEOID};
-		SPIPlanPtr	prepared;
 
-		prepared = SPI_prepare("SELECT h.day FROM fx.holidays h"
-							   " WHERE h.day OPERATOR(pg_catalog.>=) $1"
-							   " AND h.day OPERATOR(pg_catalog.<=) $2"
-							   " ORDER BY h.day", lengthof(argtypes), argtypes);
-		if (prepared == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(prepared);
-		plan = prepared;
+		plan = fx_kept_plan("SELECT h.day FROM fx.holidays h"
+							" WHERE h.day OPERATOR(pg_catalog.>=) $1"
+							" AND h.day OPERATOR(pg_catalog.<=) $2"
+							" ORDER BY h.day", lengthof(argtypes), argtypes);
 	}
 
 	if (SPI_execute_plan(plan, args, NULL, true, 0) != SPI_OK_SELECT)

@@ -33,6 +33,7 @@
 #include "fx_day.h"
 #include "fxplatform.h"
 #include "iso8601.h"
+#include "kept_plan.h"
 #include "market_hours.h"
 #include "prices.h"
 
@@ -356,18 +357,13 @@ read_contract(const char *symbol, FxContract *contract, char *stored)
 	if (plan == NULL)
 	{
 		Oid			type = TEXTOID;
-		SPIPlanPtr	prepared;
 
-		prepared = SPI_prepare("SELECT i.base_currency, i.quote_currency, i.pip_size,"
-							   " i.contract_size, i.swap_long, i.swap_short,"
-							   " i.triple_swap_weekday, i.symbol"
-							   " FROM fx.instruments i"
-							   " WHERE pg_catalog.translate(pg_catalog.upper(i.symbol::pg_catalog.text),"
-							   " '/_-. ', '') OPERATOR(pg_catalog.=) $1", 1, &type);
-		if (prepared == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(prepared);
-		plan = prepared;
+		plan = fx_kept_plan("SELECT i.base_currency, i.quote_currency, i.pip_size,"
+							" i.contract_size, i.swap_long, i.swap_short,"
+							" i.triple_swap_weekday, i.symbol"
+							" FROM fx.instruments i"
+							" WHERE pg_catalog.translate(pg_catalog.upper(i.symbol::pg_catalog.text),"
+							" '/_-. ', '') OPERATOR(pg_catalog.=) $1", 1, &type);
 	}
 	if (SPI_execute_plan(plan, &arg, NULL, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_plan failed");

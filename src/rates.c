@@ -32,6 +32,7 @@
 #include "fixed.h"
 #include "fx_day.h"
 #include "fxplatform.h"
+#include "kept_plan.h"
 #include "market_hours.h"
 #include "rates.h"
 
@@ -346,17 +347,11 @@ read_named_pairs(RateSearch *search)
 	SPI_connect();
 	if (plan == NULL)
 	{
-		SPIPlanPtr	prepared;
-
-		prepared = SPI_prepare("SELECT i.base_currency, i.quote_currency, i.symbol"
-							   " FROM fx.instruments i"
-							   " WHERE i.symbol OPERATOR(pg_catalog.<>)"
-							   " (i.base_currency OPERATOR(pg_catalog.||) i.quote_currency)"
-							   " ORDER BY i.symbol", 0, NULL);
-		if (prepared == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(prepared);
-		plan = prepared;
+		plan = fx_kept_plan("SELECT i.base_currency, i.quote_currency, i.symbol"
+							" FROM fx.instruments i"
+							" WHERE i.symbol OPERATOR(pg_catalog.<>)"
+							" (i.base_currency OPERATOR(pg_catalog.||) i.quote_currency)"
+							" ORDER BY i.symbol", 0, NULL);
 	}
 	if (SPI_execute_plan(plan, NULL, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_plan failed");

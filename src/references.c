@@ -22,6 +22,7 @@
 #include "utils/rel.h"
 
 #include "compat.h"
+#include "kept_plan.h"
 
 #define GUARD_NAME			"guard_references"
 
@@ -135,12 +136,8 @@ may_refer(int which, Datum id, Datum owner)
 	if (plans[which] == NULL)
 	{
 		Oid			argtypes[] = {UUIDOID, UUIDOID};
-		SPIPlanPtr	plan = SPI_prepare(queries[which], lengthof(argtypes), argtypes);
 
-		if (plan == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(plan);
-		plans[which] = plan;
+		plans[which] = fx_kept_plan(queries[which], lengthof(argtypes), argtypes);
 	}
 
 	/* not read-only: it sees what the writing command waited for */

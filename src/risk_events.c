@@ -13,6 +13,7 @@
 #include "utils/uuid.h"
 
 #include "compat.h"
+#include "kept_plan.h"
 #include "risk_internal.h"
 
 #define EVENT_COLUMNS		9
@@ -39,16 +40,11 @@ fx_risk_add_event(const FxAccount *account, const char *event, const FxLimit *li
 			UUIDOID, TEXTOID, UUIDOID, TEXTOID, NUMERICOID, NUMERICOID, NUMERICOID, TEXTOID,
 			UUIDOID
 		};
-		SPIPlanPtr	prepared;
 
-		prepared = SPI_prepare("INSERT INTO fx.risk_events (user_id, event, limit_id, type,"
-							   " current_value, projected_value, bound, reason, trade_id)"
-							   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-							   EVENT_COLUMNS, types);
-		if (prepared == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(prepared);
-		plan = prepared;
+		plan = fx_kept_plan("INSERT INTO fx.risk_events (user_id, event, limit_id, type,"
+							" current_value, projected_value, bound, reason, trade_id)"
+							" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+							EVENT_COLUMNS, types);
 	}
 
 	memset(nulls, ' ', sizeof(nulls));

@@ -24,6 +24,7 @@
 #include "utils/uuid.h"
 
 #include "compat.h"
+#include "kept_plan.h"
 #include "risk_internal.h"
 
 #define TRIGGER_NAME		"refresh_risk_limits"
@@ -344,14 +345,9 @@ find_user(const pg_uuid_t *limit_id, pg_uuid_t *user_id)
 	if (plan == NULL)
 	{
 		Oid			type = UUIDOID;
-		SPIPlanPtr	prepared;
 
-		prepared = SPI_prepare("SELECT l.user_id FROM fx.risk_limits l"
-							   " WHERE l.id OPERATOR(pg_catalog.=) $1", 1, &type);
-		if (prepared == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(prepared);
-		plan = prepared;
+		plan = fx_kept_plan("SELECT l.user_id FROM fx.risk_limits l"
+							" WHERE l.id OPERATOR(pg_catalog.=) $1", 1, &type);
 	}
 	if (SPI_execute_plan(plan, &arg, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_plan failed");

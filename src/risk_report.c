@@ -21,6 +21,7 @@
 #include "utils/uuid.h"
 
 #include "compat.h"
+#include "kept_plan.h"
 #include "risk_internal.h"
 #include "risk_report.h"
 
@@ -177,14 +178,9 @@ fx_reader_begin(FxReader *reader, const pg_uuid_t *user_id)
 		if (plan == NULL)
 		{
 			Oid			type = UUIDOID;
-			SPIPlanPtr	prepared;
 
-			prepared = SPI_prepare("SELECT FROM fx.accounts a"
-								   " WHERE a.user_id OPERATOR(pg_catalog.=) $1", 1, &type);
-			if (prepared == NULL)
-				elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-			SPI_keepplan(prepared);
-			plan = prepared;
+			plan = fx_kept_plan("SELECT FROM fx.accounts a"
+								" WHERE a.user_id OPERATOR(pg_catalog.=) $1", 1, &type);
 		}
 		if (SPI_execute_plan(plan, &arg, NULL, true, 1) != SPI_OK_SELECT)
 			elog(ERROR, "SPI_execute_plan failed");

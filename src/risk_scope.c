@@ -25,6 +25,7 @@
 #include "utils/uuid.h"
 
 #include "compat.h"
+#include "kept_plan.h"
 #include "risk_internal.h"
 
 /* Rows of a run of losses that are read at once */
@@ -208,12 +209,8 @@ get_plan(ScopeQuery query)
 	if (plans[query] == NULL)
 	{
 		Oid			types[QUERY_ARGS] = {UUIDOID, TIMESTAMPTZOID, UUIDOID, TEXTOID, TIMESTAMPTZOID};
-		SPIPlanPtr	plan = SPI_prepare(queries[query], QUERY_ARGS, types);
 
-		if (plan == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(plan);
-		plans[query] = plan;
+		plans[query] = fx_kept_plan(queries[query], QUERY_ARGS, types);
 	}
 	return plans[query];
 }

@@ -28,6 +28,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "kept_plan.h"
 #include "relcache.h"
 #include "risk_internal.h"
 
@@ -232,12 +233,8 @@ static SPIPlanPtr
 prepare(const char *query, int nargs)
 {
 	Oid			type = UUIDOID;
-	SPIPlanPtr	plan = SPI_prepare(query, nargs, &type);
 
-	if (plan == NULL)
-		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-	SPI_keepplan(plan);
-	return plan;
+	return fx_kept_plan(query, nargs, &type);
 }
 
 static void
@@ -405,16 +402,11 @@ insert_row(const FxRisk *risk, FxLimit *limit, Datum *values, const bool *nulls)
 			UUIDOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, NUMERICOID, TIMESTAMPTZOID,
 			TIMESTAMPTZARRAYOID
 		};
-		SPIPlanPtr	prepared;
 
-		prepared = SPI_prepare("INSERT INTO fx.risk_limit_state (user_id, limit_id, breached_at,"
-							   " breached_until, breach_value, cleared_at, order_times)"
-							   " VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING ctid",
-							   STATE_COLUMNS, types);
-		if (prepared == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(prepared);
-		plan = prepared;
+		plan = fx_kept_plan("INSERT INTO fx.risk_limit_state (user_id, limit_id, breached_at,"
+							" breached_until, breach_value, cleared_at, order_times)"
+							" VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING ctid",
+							STATE_COLUMNS, types);
 	}
 	if (SPI_execute_plan(plan, values, spi_nulls, false, 0) != SPI_OK_INSERT_RETURNING ||
 		SPI_processed != 1)

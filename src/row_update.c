@@ -18,13 +18,10 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/index.h"
-#include "catalog/pg_class.h"
 #include "executor/executor.h"
-#include "miscadmin.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 
 #include "account.h"
 #include "compat.h"
@@ -270,31 +267,4 @@ insert_index_entries(Relation rel, TupleTableSlot *slot, FxUpdateIndexes update)
 		result_rel->ri_IndexRelationDescs[at] = primary_key;
 	ExecCloseIndices(result_rel);
 	FreeExecutorState(estate);
-}
-
-/*
- * Go on with the rights of a table's owner, as foreign keys do: whoever
- * trades need not be able to write the books, nor see all of them.  An error
- * restores what was before.
- */
-void
-fx_act_as_owner(Oid table, Oid *save_userid, int *save_sec_context)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
-	Oid			owner;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for relation %u", table);
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-
-	GetUserIdAndSecContext(save_userid, save_sec_context);
-	SetUserIdAndSecContext(owner, *save_sec_context | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_NOFORCE_RLS);
-}
-
-void
-fx_act_as_before(Oid save_userid, int save_sec_context)
-{
-	SetUserIdAndSecContext(save_userid, save_sec_context);
 }

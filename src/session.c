@@ -22,27 +22,24 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/parallel.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "common/base64.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
 #include "fxplatform.h"
 #include "identity.h"
+#include "kept_plan.h"
 
 #define BOUND_SETTING		"fxplatform.bound_session"
 #define REQUIRED_SETTING	"fxplatform.require_session"
@@ -94,7 +91,6 @@ static void assign_bound_session(const char *newval, void *extra);
 static bool check_require_session(bool *newval, void **extra, GucSource source);
 static void set_bound_session(const char *value, bool local);
 static TimestampTz look_up_session(const FxSession *session);
-static Oid	table_owner(const char *name);
 
 const FxSession *
 fx_bound_session(void)
@@ -140,7 +136,8 @@ static TimestampTz
 look_up_session(const FxSession *session)
 {
 	static SPIPlanPtr live_plan = NULL;
-	Oid			owner = table_owner("sessions");
+	Oid			namespace = get_namespace_oid("fx", true);
+	Oid			table = OidIsValid(namespace) ? get_relname_relid("sessions", namespace) : InvalidOid;
 	Oid			save_userid;
 	int			save_sec_context;
 	Datum		args[2];
@@ -148,23 +145,17 @@ look_up_session(const FxSession *session)
 	TimestampTz expires_at = DT_NOBEGIN;
 
 	/* without the table there are no sessions */
-	if (!OidIsValid(owner))
+	if (!OidIsValid(table))
 		return expires_at;
 
-	GetUserIdAndSecContext(&save_userid, &save_sec_context);
-	SetUserIdAndSecContext(owner, save_sec_context | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_NOFORCE_RLS);
+	fx_act_as_owner(table, &save_userid, &save_sec_context);
 	SPI_connect();
 
 	if (live_plan == NULL)
 	{
 		Oid			types[2] = {UUIDOID, UUIDOID};
-		SPIPlanPtr	plan = SPI_prepare(live_query, lengthof(types), types);
 
-		if (plan == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(plan);
-		live_plan = plan;
+		live_plan = fx_kept_plan(live_query, lengthof(types), types);
 	}
 
 	args[0] = UUIDPGetDatum(&session->session_id);
@@ -184,23 +175,8 @@ look_up_session(const FxSession *session)
 	UnregisterSnapshot(snapshot);
 
 	SPI_finish();
-	SetUserIdAndSecContext(save_userid, save_sec_context);
+	fx_act_as_before(save_userid, save_sec_context);
 	return expires_at;
-}
-
-static Oid
-table_owner(const char *name)
-{
-	Oid			namespace = get_namespace_oid("fx", true);
-	Oid			table = OidIsValid(namespace) ? get_relname_relid(name, namespace) : InvalidOid;
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
-	Oid			owner;
-
-	if (!HeapTupleIsValid(tuple))
-		return InvalidOid;
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	return owner;
 }
 
 /*

@@ -28,6 +28,7 @@
 #include "compat.h"
 #include "fx_day.h"
 #include "fxplatform.h"
+#include "kept_plan.h"
 #include "trade_write.h"
 #include "trades.h"
 #include "wide.h"
@@ -195,13 +196,9 @@ find_owner(Datum trade_id, pg_uuid_t *user_id)
 	if (plan == NULL)
 	{
 		Oid			type = UUIDOID;
-		SPIPlanPtr	prepared = SPI_prepare("SELECT t.user_id FROM fx.trades t"
-										   " WHERE t.id OPERATOR(pg_catalog.=) $1", 1, &type);
 
-		if (prepared == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(prepared);
-		plan = prepared;
+		plan = fx_kept_plan("SELECT t.user_id FROM fx.trades t"
+							" WHERE t.id OPERATOR(pg_catalog.=) $1", 1, &type);
 	}
 	if (SPI_execute_plan(plan, &trade_id, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_plan failed");
@@ -230,14 +227,10 @@ lock_trade(FxTradeWork *work, Datum trade_id, FxTrade *trade)
 	if (plan == NULL)
 	{
 		Oid			type = UUIDOID;
-		SPIPlanPtr	prepared = SPI_prepare("SELECT FROM fx.trades t"
-										   " WHERE t.id OPERATOR(pg_catalog.=) $1"
-										   " FOR NO KEY UPDATE", 1, &type);
 
-		if (prepared == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(prepared);
-		plan = prepared;
+		plan = fx_kept_plan("SELECT FROM fx.trades t"
+							" WHERE t.id OPERATOR(pg_catalog.=) $1"
+							" FOR NO KEY UPDATE", 1, &type);
 	}
 	if (SPI_execute_plan(plan, &trade_id, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_plan failed");
@@ -469,21 +462,15 @@ update_trade(const FxTradeWork *work, const FxBooks *books, const FxTrade *trade
 	SPI_connect();
 	if (plan == NULL)
 	{
-		SPIPlanPtr	prepared;
-
-		prepared = SPI_prepare("UPDATE fx.trades t"
-							   " SET open_quantity = $2, closed_at = $3, close_price = $4,"
-							   " profit = COALESCE(t.profit, 0) OPERATOR(pg_catalog.+) $5,"
-							   " commission = COALESCE(t.commission, 0) OPERATOR(pg_catalog.+) $6,"
-							   " swap = COALESCE(t.swap, 0) OPERATOR(pg_catalog.+) $7,"
-							   " profit_source = 'computed', position_method = $8,"
-							   " conversion_rate = $9, conversion_pair = $10, conversion_at = $11"
-							   " WHERE t.id OPERATOR(pg_catalog.=) $1",
-							   lengthof(args), argtypes);
-		if (prepared == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(prepared);
-		plan = prepared;
+		plan = fx_kept_plan("UPDATE fx.trades t"
+							" SET open_quantity = $2, closed_at = $3, close_price = $4,"
+							" profit = COALESCE(t.profit, 0) OPERATOR(pg_catalog.+) $5,"
+							" commission = COALESCE(t.commission, 0) OPERATOR(pg_catalog.+) $6,"
+							" swap = COALESCE(t.swap, 0) OPERATOR(pg_catalog.+) $7,"
+							" profit_source = 'computed', position_method = $8,"
+							" conversion_rate = $9, conversion_pair = $10, conversion_at = $11"
+							" WHERE t.id OPERATOR(pg_catalog.=) $1",
+							lengthof(args), argtypes);
 	}
 	fx_trade_write_begin();
 	if (SPI_execute_plan(plan, args, nulls, false, 0) != SPI_OK_UPDATE)

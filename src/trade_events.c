@@ -30,6 +30,7 @@
 
 #include "compat.h"
 #include "fxplatform.h"
+#include "kept_plan.h"
 #include "trade_write.h"
 #include "trades.h"
 

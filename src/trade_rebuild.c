@@ -24,6 +24,7 @@
 #include "utils/uuid.h"
 
 #include "compat.h"
+#include "kept_plan.h"
 #include "trades.h"
 
 typedef struct Rebuilt
@@ -51,14 +52,9 @@ fx_rebuild_user(const pg_uuid_t *user_id)
 	if (plan == NULL)
 	{
 		Oid			type = UUIDOID;
-		SPIPlanPtr	prepared;
 
-		prepared = SPI_prepare("SELECT fx.rebuild_risk_state(u.id) FROM fx.users u"
-							   " WHERE u.id OPERATOR(pg_catalog.=) $1", 1, &type);
-		if (prepared == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(prepared);
-		plan = prepared;
+		plan = fx_kept_plan("SELECT fx.rebuild_risk_state(u.id) FROM fx.users u"
+							" WHERE u.id OPERATOR(pg_catalog.=) $1", 1, &type);
 	}
 	if (SPI_execute_plan(plan, &arg, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_plan failed");

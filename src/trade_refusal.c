@@ -23,6 +23,7 @@
 
 #include "compat.h"
 #include "fxplatform.h"
+#include "kept_plan.h"
 #include "risk_internal.h"
 #include "trades.h"
 
@@ -130,16 +131,12 @@ fx_record_refusal(PG_FUNCTION_ARGS)
 	if (find_plan == NULL)
 	{
 		Oid			argtypes[] = {UUIDOID, UUIDOID};
-		SPIPlanPtr	plan = SPI_prepare("SELECT FROM fx.trades t"
-									   " WHERE t.id OPERATOR(pg_catalog.=) $1"
-									   " AND t.user_id OPERATOR(pg_catalog.=) $2"
-									   " AND t.status OPERATOR(pg_catalog.=) 'rejected'"
-									   " AND NOT t.is_backtest", lengthof(argtypes), argtypes);
 
-		if (plan == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(plan);
-		find_plan = plan;
+		find_plan = fx_kept_plan("SELECT FROM fx.trades t"
+								 " WHERE t.id OPERATOR(pg_catalog.=) $1"
+								 " AND t.user_id OPERATOR(pg_catalog.=) $2"
+								 " AND t.status OPERATOR(pg_catalog.=) 'rejected'"
+								 " AND NOT t.is_backtest", lengthof(argtypes), argtypes);
 	}
 	if (SPI_execute_plan(find_plan, args, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_plan failed");
@@ -153,34 +150,29 @@ fx_record_refusal(PG_FUNCTION_ARGS)
 	if (insert_plan == NULL)
 	{
 		Oid			argtypes[] = {UUIDOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID};
-		SPIPlanPtr	plan;
 
-		plan = SPI_prepare("WITH refused AS ("
-						   "SELECT l.value AS item"
-						   " FROM pg_catalog.jsonb_array_elements("
-						   "$3::pg_catalog.jsonb OPERATOR(pg_catalog.->) 'limits')"
-						   " WITH ORDINALITY AS l (value, n)"
-						   " WHERE (l.value OPERATOR(pg_catalog.->>) 'reason') IS NOT NULL"
-						   " ORDER BY l.n"
-						   ") INSERT INTO fx.risk_events (user_id, event, trade_id, limit_id, type,"
-						   " current_value, projected_value, bound, reason, detail)"
-						   " SELECT $2, 'refused', $1,"
-						   " (r.item OPERATOR(pg_catalog.->>) 'id')::pg_catalog.uuid,"
-						   " r.item OPERATOR(pg_catalog.->>) 'type',"
-						   " (r.item OPERATOR(pg_catalog.->>) 'current')::pg_catalog.numeric,"
-						   " (r.item OPERATOR(pg_catalog.->>) 'projected')::pg_catalog.numeric,"
-						   " (r.item OPERATOR(pg_catalog.->>) 'bound')::pg_catalog.numeric,"
-						   " r.item OPERATOR(pg_catalog.->>) 'reason', r.item"
-						   " FROM refused r"
-						   " UNION ALL"
-						   " SELECT $2, 'refused', $1, NULL, $4, NULL, NULL, NULL, $5,"
-						   " $3::pg_catalog.jsonb"
-						   " WHERE $6",
-						   lengthof(argtypes), argtypes);
-		if (plan == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(plan);
-		insert_plan = plan;
+		insert_plan = fx_kept_plan("WITH refused AS ("
+								   "SELECT l.value AS item"
+								   " FROM pg_catalog.jsonb_array_elements("
+								   "$3::pg_catalog.jsonb OPERATOR(pg_catalog.->) 'limits')"
+								   " WITH ORDINALITY AS l (value, n)"
+								   " WHERE (l.value OPERATOR(pg_catalog.->>) 'reason') IS NOT NULL"
+								   " ORDER BY l.n"
+								   ") INSERT INTO fx.risk_events (user_id, event, trade_id, limit_id, type,"
+								   " current_value, projected_value, bound, reason, detail)"
+								   " SELECT $2, 'refused', $1,"
+								   " (r.item OPERATOR(pg_catalog.->>) 'id')::pg_catalog.uuid,"
+								   " r.item OPERATOR(pg_catalog.->>) 'type',"
+								   " (r.item OPERATOR(pg_catalog.->>) 'current')::pg_catalog.numeric,"
+								   " (r.item OPERATOR(pg_catalog.->>) 'projected')::pg_catalog.numeric,"
+								   " (r.item OPERATOR(pg_catalog.->>) 'bound')::pg_catalog.numeric,"
+								   " r.item OPERATOR(pg_catalog.->>) 'reason', r.item"
+								   " FROM refused r"
+								   " UNION ALL"
+								   " SELECT $2, 'refused', $1, NULL, $4, NULL, NULL, NULL, $5,"
+								   " $3::pg_catalog.jsonb"
+								   " WHERE $6",
+								   lengthof(argtypes), argtypes);
 	}
 	if (SPI_execute_plan(insert_plan, args, NULL, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not record a refusal");

@@ -27,6 +27,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "kept_plan.h"
 #include "trade_write.h"
 #include "trades.h"
 
@@ -297,25 +298,20 @@ fx_closures_set_price(const pg_uuid_t *trade_id, int128 open, int128 price)
 	if (plan == NULL)
 	{
 		Oid			argtypes[] = {UUIDOID, NUMERICOID, NUMERICOID};
-		SPIPlanPtr	prepared;
 
 		/* rest: units open after the closing */
-		prepared = SPI_prepare("UPDATE fx.closures c"
-							   " SET cost = c.cost"
-							   " OPERATOR(pg_catalog.+) pg_catalog.round((k.rest"
-							   " OPERATOR(pg_catalog.+) c.quantity) OPERATOR(pg_catalog.*) $3, 8)"
-							   " OPERATOR(pg_catalog.-) pg_catalog.round(k.rest"
-							   " OPERATOR(pg_catalog.*) $3, 8)"
-							   " FROM (SELECT d.id, $2 OPERATOR(pg_catalog.+) COALESCE("
-							   "pg_catalog.sum(d.quantity) OVER (ORDER BY d.id DESC"
-							   " ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS rest"
-							   " FROM fx.closures d WHERE d.trade_id OPERATOR(pg_catalog.=) $1) AS k"
-							   " WHERE c.id OPERATOR(pg_catalog.=) k.id",
-							   lengthof(argtypes), argtypes);
-		if (prepared == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(prepared);
-		plan = prepared;
+		plan = fx_kept_plan("UPDATE fx.closures c"
+							" SET cost = c.cost"
+							" OPERATOR(pg_catalog.+) pg_catalog.round((k.rest"
+							" OPERATOR(pg_catalog.+) c.quantity) OPERATOR(pg_catalog.*) $3, 8)"
+							" OPERATOR(pg_catalog.-) pg_catalog.round(k.rest"
+							" OPERATOR(pg_catalog.*) $3, 8)"
+							" FROM (SELECT d.id, $2 OPERATOR(pg_catalog.+) COALESCE("
+							"pg_catalog.sum(d.quantity) OVER (ORDER BY d.id DESC"
+							" ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS rest"
+							" FROM fx.closures d WHERE d.trade_id OPERATOR(pg_catalog.=) $1) AS k"
+							" WHERE c.id OPERATOR(pg_catalog.=) k.id",
+							lengthof(argtypes), argtypes);
 	}
 	if (SPI_execute_plan(plan, args, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not update closures");

@@ -30,6 +30,7 @@
 #include "account.h"
 #include "account_rows.h"
 #include "fx_day.h"
+#include "kept_plan.h"
 #include "market_hours.h"
 
 /* Seconds from 1970, the epoch of pg_time_t, to 2000, that of TimestampTz */
@@ -179,18 +180,13 @@ count_trades_since(const FxAccount *account, TimestampTz start)
 	if (plan == NULL)
 	{
 		Oid			argtypes[] = {UUIDOID, TIMESTAMPTZOID};
-		SPIPlanPtr	prepared;
 
-		prepared = SPI_prepare("SELECT pg_catalog.count(*) FROM fx.trades t"
-							   " WHERE t.user_id OPERATOR(pg_catalog.=) $1"
-							   " AND t.status::pg_catalog.text OPERATOR(pg_catalog.=) 'executed'"
-							   " AND NOT t.is_backtest"
-							   " AND t.executed_at OPERATOR(pg_catalog.>=) $2",
-							   lengthof(argtypes), argtypes);
-		if (prepared == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(prepared);
-		plan = prepared;
+		plan = fx_kept_plan("SELECT pg_catalog.count(*) FROM fx.trades t"
+							" WHERE t.user_id OPERATOR(pg_catalog.=) $1"
+							" AND t.status::pg_catalog.text OPERATOR(pg_catalog.=) 'executed'"
+							" AND NOT t.is_backtest"
+							" AND t.executed_at OPERATOR(pg_catalog.>=) $2",
+							lengthof(argtypes), argtypes);
 	}
 	if (SPI_execute_plan(plan, args, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "could not count trades");
