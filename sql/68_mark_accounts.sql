@@ -6,8 +6,10 @@
 CREATE FUNCTION mark_account_batch(after uuid, batch bigint, OUT marked bigint, OUT last uuid)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
 AS $$
 DECLARE
+    -- a setting without an offset is UTC, as it is in C
     at CONSTANT timestamptz := coalesce(nullif(current_setting('fxplatform.clock', true), '')::timestamptz,
                                         clock_timestamp());
     account uuid;
