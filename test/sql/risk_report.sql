@@ -47,4 +47,6 @@ ROLLBACK TO s;
 SELECT check_risk('00000000-0000-4000-8000-0000000000a1', 'X', 'buy', 'NaN', 1);
 ROLLBACK TO s;
 SELECT check_risk('00000000-0000-4000-8000-0000000000a1', 'X', 'buy', 1, 'Infinity');
+ROLLBACK TO s;
+SELECT check_risk('00000000-0000-4000-8000-0000000000a1', repeat('X', 100), 'buy', 1, 1);
 ROLLBACK;

@@ -64,5 +64,6 @@ SELECT (SELECT count(*) FROM pg_temp.audit_log) + (SELECT count(*) FROM pg_temp.
        (SELECT count(*) FROM fx.audit_seals) = (SELECT count(*) FROM fx.audit_log) AS sealed;
 DROP TABLE pg_temp.audit_log, pg_temp.audit_seals, pg_temp.audit_chain;
 DROP SCHEMA hostile CASCADE;
+SELECT fx.chain_audit_accum(NULL, NULL, NULL, NULL, NULL, NULL);
 DELETE FROM fx.users;
 :reset
