@@ -5,20 +5,25 @@
 # install what is missing and then call the second group.  Everything else is
 # plain PGXS, honours PG_CONFIG and DESTDIR, and installs nothing by apt.
 
-ONE_COMMAND = check demo demo-stop bench check-clean
+ONE_COMMAND = check demo demo-stop bench check-clean matrix recovery-drill soak fuzz \
+	check-valgrind check-ubsan check-asan coverage
 
 ifneq ($(filter $(ONE_COMMAND),$(MAKECMDGOALS)),)
 
 .PHONY: $(ONE_COMMAND)
 
-check demo bench:
+check demo bench matrix recovery-drill soak fuzz:
 	@./scripts/$@.sh
+
+# by hand: what they take is in doc/testing.md
+check-valgrind check-ubsan check-asan coverage:
+	@./scripts/sanitize.sh $(@:check-%=%)
 
 demo-stop:
 	@./scripts/demo.sh stop
 
 check-clean:
-	rm -rf tmp_run tmp_check demo_run
+	rm -rf tmp_run tmp_check tmp_matrix tmp_drill tmp_soak tmp_fuzz tmp_sanitize demo_run
 
 else
 

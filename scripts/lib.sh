@@ -61,11 +61,46 @@ as_root()
 	fi
 }
 
+# apt_install PACKAGES...
+#	Packages of servers start them on installation.  Not here.
+apt_install()
+{
+	local policy=/usr/sbin/policy-rc.d status=0
+
+	if [ -e $policy ]; then
+		policy=''
+	else
+		printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
+		as_root chmod 755 $policy
+	fi
+	as_root env DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y -q --no-install-recommends "$@" || status=$?
+	if [ -n "$policy" ]; then
+		as_root rm -f "$policy"
+	fi
+	[ $status -eq 0 ] || die "apt-get could not install $*"
+}
+
+# need_tool COMMAND PACKAGE...
+#	Have a command of a tool that only some of the long targets need.
+need_tool()
+{
+	local tool=$1
+
+	shift
+	command -v "$tool" >/dev/null && return 0
+	command -v apt-get >/dev/null || die "$tool is missing here, and there is no apt-get to install it by"
+	say "installing what is missing: $*"
+	as_root apt-get update -q
+	apt_install "$@"
+	command -v "$tool" >/dev/null || die "still missing after installation: $tool"
+}
+
 # install_missing build|test
 #	Have a compiler, a server with headers and, for tests, their tools.
 install_missing()
 {
-	local what=$1 packages='' major policy=/usr/sbin/policy-rc.d status=0
+	local what=$1 packages='' major
 
 	has_everything "$what" && return 0
 
@@ -95,20 +130,8 @@ with PG_CONFIG=/path/to/pg_config where it is not on the PATH."
 		packages="$packages postgresql-$major-pgtap libtap-parser-sourcehandler-pgtap-perl libipc-run-perl gzip chromium"
 	fi
 
-	# Packages of servers start them on installation.  Not here.
-	if [ -e $policy ]; then
-		policy=''
-	else
-		printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
-		as_root chmod 755 $policy
-	fi
 	# shellcheck disable=SC2086
-	as_root env DEBIAN_FRONTEND=noninteractive \
-		apt-get install -y -q --no-install-recommends $packages || status=$?
-	if [ -n "$policy" ]; then
-		as_root rm -f "$policy"
-	fi
-	[ $status -eq 0 ] || die "apt-get could not install $packages"
+	apt_install $packages
 	has_everything "$what" || die "still missing after installation:$(what_is_missing "$what")"
 }
 
