@@ -18,6 +18,7 @@
 #include "storage/lock.h"
 #include "utils/builtins.h"
 
+#include "compat.h"
 #include "work_lock.h"
 
 /* See SET_LOCKTAG_INT64 in lockfuncs.c for the others */
