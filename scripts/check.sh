@@ -18,12 +18,15 @@ trap 'stop_cluster "$work/cluster"' EXIT
 
 passed=0
 failed=0
+skipped=0
+summary=$work/summary
+as_user rm -f "$summary"
 
 # suite NAME COMMAND...
 #	Run a suite and count its tests, whichever of the three formats it prints.
 suite()
 {
-	local name=$1 out=$work/$1.log status=0 good bad
+	local name=$1 out=$work/$1.log status=0 good bad left_out since=$SECONDS
 
 	shift
 	say "$name"
@@ -34,8 +37,11 @@ suite()
 		bad=1
 	fi
 	[ $status -eq 0 ] && bad=0
+	left_out=$(grep -cE '^.*\.(pl|sql) \.* skipped' "$out" || true)
 	passed=$((passed + good))
 	failed=$((failed + bad))
+	skipped=$((skipped + left_out))
+	echo "$name $good $bad $left_out $((SECONDS - since))" | as_user tee -a "$summary" >/dev/null
 }
 
 show_diffs()
@@ -85,6 +91,12 @@ show_diffs
 suite tap tap_tests
 suite pgtap run_make pgtapcheck
 
-printf '\n%s passed, %s failed\n' "$passed" "$failed"
+say "in short"
+printf '%-10s %7s %7s %8s %8s\n' suite passed failed skipped seconds
+while read -r line; do
+	# shellcheck disable=SC2086
+	printf '%-10s %7s %7s %8s %8s\n' $line
+done <"$summary"
+printf '\n%s passed, %s failed, %s skipped\n' "$passed" "$failed" "$skipped"
 [ "$failed" -eq 0 ] || exit 1
 [ "$passed" -gt 0 ] || die "no test ran"

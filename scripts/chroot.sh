@@ -105,6 +105,7 @@ make_chroot()
 	# clusters that Debian would make by itself are of no use here
 	as_root mkdir -p "$new/etc/postgresql-common"
 	echo 'create_main_cluster = false' | as_root tee "$new/etc/postgresql-common/createcluster.conf" >/dev/null
+	# shellcheck disable=SC2016
 	enter "$new" sh -c 'apt-get update -q && apt-cache show "$1" >/dev/null' sh "postgresql-$major" >>"$new.log" 2>&1 ||
 		die "Debian $suite has no PostgreSQL $major (any more)"
 	enter "$new" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \

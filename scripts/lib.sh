@@ -97,7 +97,8 @@ need_tool()
 }
 
 # install_missing build|test
-#	Have a compiler, a server with headers and, for tests, their tools.
+#	Have a compiler, a server with headers and, for tests, their tools.  With
+#	FXPLATFORM_SKIP_BROWSER set the test that needs a browser may skip itself.
 install_missing()
 {
 	local what=$1 packages='' major
@@ -127,7 +128,8 @@ with PG_CONFIG=/path/to/pg_config where it is not on the PATH."
 	fi
 	packages="build-essential clang postgresql-$major postgresql-server-dev-$major"
 	if [ "$what" = test ]; then
-		packages="$packages postgresql-$major-pgtap libtap-parser-sourcehandler-pgtap-perl libipc-run-perl gzip chromium"
+		packages="$packages postgresql-$major-pgtap libtap-parser-sourcehandler-pgtap-perl libipc-run-perl gzip"
+		[ -n "${FXPLATFORM_SKIP_BROWSER:-}" ] || packages="$packages chromium"
 	fi
 
 	# shellcheck disable=SC2086
@@ -143,7 +145,7 @@ missing()
 		command -v clang >/dev/null || printf ' clang,'
 		command -v pg_prove >/dev/null || printf ' pg_prove,'
 		perl -MIPC::Run -e 1 2>/dev/null || printf ' IPC::Run of Perl,'
-		command -v chromium >/dev/null || command -v chromium-browser >/dev/null ||
+		[ -n "${FXPLATFORM_SKIP_BROWSER:-}" ] || command -v chromium >/dev/null || command -v chromium-browser >/dev/null ||
 			command -v google-chrome >/dev/null || printf ' Chromium,'
 		local config
 		if config=$(find_pg_config); then
