@@ -81,10 +81,13 @@ ROLLBACK;
 SELECT pg_temp.try($$SELECT fx.encrypt('x', 'fx.users.two_factor_secret:1')$$), pg_temp.try($$SELECT fx.decrypt('x', 'fx.')$$);
 SET ROLE fx_app;
 SELECT fx.decrypt(fx.encrypt('by the application', 'c'), 'c');
-SELECT pg_temp.try(statement) FROM unnest(ARRAY['SHOW fxplatform.key_file', $$SET fxplatform.key_file = '/tmp/x'$$, $$SELECT fx.decrypt_value('x', 'y')$$, $$SELECT fx.encrypt_value('x', 'y')$$,
+-- the server's words differ
+SELECT left(pg_temp.try('SHOW fxplatform.key_file'), 5) AS show;
+SELECT pg_temp.try(statement) FROM unnest(ARRAY[$$SET fxplatform.key_file = '/tmp/x'$$, $$SELECT fx.decrypt_value('x', 'y')$$, $$SELECT fx.encrypt_value('x', 'y')$$,
     $$SELECT fx.register_encrypted_column('fx.users', 'first_name')$$, 'CALL fx.rotate_encryption_keys()', $$SELECT fx.rotate_encryption_pages('fx.users', 'first_name', 'id', 'x', 1, 0, 1)$$]) AS statement;
 SET ROLE fx_user;
-SELECT pg_temp.try(statement) FROM unnest(ARRAY['SHOW fxplatform.key_file', $$SELECT fx.encrypt('x', 'y')$$, $$SELECT fx.decrypt('x', 'y')$$, 'SELECT fx.newest_key_version()', 'SELECT * FROM fx.encrypted_columns']) AS statement;
+SELECT left(pg_temp.try('SHOW fxplatform.key_file'), 5) AS show;
+SELECT pg_temp.try(statement) FROM unnest(ARRAY[$$SELECT fx.encrypt('x', 'y')$$, $$SELECT fx.decrypt('x', 'y')$$, 'SELECT fx.newest_key_version()', 'SELECT * FROM fx.encrypted_columns']) AS statement;
 SELECT count(*) AS shown FROM pg_settings WHERE name = 'fxplatform.key_file';
 RESET ROLE;
 
