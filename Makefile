@@ -50,8 +50,17 @@ PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 SQL_LAST = sql/99_install.sql
 SQL_PARTS = $(filter-out $(SQL_LAST),$(sort $(wildcard sql/[0-9]*.sql)))
 MIGRATIONS = $(sort $(wildcard migrations/*.sql))
+
+# What a release installed is frozen in sql/upgrade ("make freeze").  The steps
+# from the last release and back are the difference of two install scripts,
+# unless they are there already, written by hand or frozen with their release.
+PREVIOUS = 1.0.0
+WHOLE = sql/$(EXTENSION)--$(EXTVERSION).sql
+FROZEN = sql/upgrade/$(EXTENSION)--$(PREVIOUS).sql
+STEP_UP = sql/$(EXTENSION)--$(PREVIOUS)--$(EXTVERSION).sql
+STEP_DOWN = sql/$(EXTENSION)--$(EXTVERSION)--$(PREVIOUS).sql
 DATA = $(wildcard sql/upgrade/$(EXTENSION)--*.sql)
-DATA_built = sql/$(EXTENSION)--$(EXTVERSION).sql
+DATA_built = $(filter-out $(DATA:sql/upgrade/%=sql/%),$(WHOLE) $(STEP_UP) $(STEP_DOWN))
 
 # pg_regress reads inputs from test/sql and expected results from expected.
 # It looks in ./sql before test/sql, so a test that shares its name with a
@@ -72,15 +81,23 @@ ifneq ($(clash),)
 $(error name of a test is also that of a script or of a spec: $(clash))
 endif
 
-EXTRA_CLEAN = tmp_install tmp_instance
+EXTRA_CLEAN = tmp_install tmp_instance $(DATA_built:=.tmp)
 
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 all: $(DATA_built)
 
-$(DATA_built): $(SQL_PARTS) $(SQL_LAST) $(MIGRATIONS) scripts/bundle-migrations.sh $(EXTENSION).control
+$(WHOLE): $(SQL_PARTS) $(SQL_LAST) $(MIGRATIONS) scripts/bundle-migrations.sh $(EXTENSION).control
 	{ cat $(SQL_PARTS) && sh scripts/bundle-migrations.sh migrations && cat $(SQL_LAST); } \
+		> $@.tmp && mv $@.tmp $@
+
+$(STEP_UP): $(WHOLE) $(FROZEN) scripts/step-script.awk
+	awk -f scripts/step-script.awk from=$(PREVIOUS) to=$(EXTVERSION) $(FROZEN) $(WHOLE) \
+		> $@.tmp && mv $@.tmp $@
+
+$(STEP_DOWN): $(WHOLE) $(FROZEN) scripts/step-script.awk
+	awk -f scripts/step-script.awk from=$(EXTVERSION) to=$(PREVIOUS) $(WHOLE) $(FROZEN) \
 		> $@.tmp && mv $@.tmp $@
 
 $(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h) $(EXTENSION).control
@@ -89,7 +106,12 @@ $(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h) $(EXTENSION).control
 PGTAP_DB = pgtap_regression
 PG_PROVE ?= pg_prove
 
-.PHONY: localcheck pgtapcheck
+.PHONY: localcheck pgtapcheck freeze
+
+# With the commit that is released.  The next one raises the version in the
+# control file and in META.json, and PREVIOUS to this version.
+freeze: $(DATA_built)
+	cp $(DATA_built) sql/upgrade/
 
 # Everything but pgTAP, without root and without a running server.  The setting
 # extension_destdir is Debian's; elsewhere run "make install installcheck".

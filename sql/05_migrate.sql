@@ -335,7 +335,7 @@ REVOKE ALL ON FUNCTION migrate(text, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION migrate(text, boolean)
     IS 'applies or undoes migrations until target is the newest applied one (NULL: the newest known, ''none'': before the first), returns what it did; refuses to drop rows unless force; concurrent calls wait for one another; errors: 22023 unknown target, 55000 data or an unknown migration in the way, 42501 not the owner';
 
-CREATE FUNCTION attach_migrations()
+CREATE FUNCTION attach_migrations(versions text[] DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = fx, pg_temp
@@ -347,6 +347,7 @@ BEGIN
         SELECT m.version, m.attach FROM migration m
           JOIN migration_states() s USING (version)
          WHERE s.state = 'applied'
+           AND (versions IS NULL OR m.version = ANY (versions))
          ORDER BY m.version
     LOOP
         PERFORM run_migration_script(item.version, item.attach, 'attach');
@@ -354,7 +355,53 @@ BEGIN
 END
 $$;
 
-REVOKE ALL ON FUNCTION attach_migrations() FROM PUBLIC;
+REVOKE ALL ON FUNCTION attach_migrations(text[]) FROM PUBLIC;
 
-COMMENT ON FUNCTION attach_migrations()
-    IS 'makes the triggers, policies and indexes of the applied migrations again that DROP EXTENSION ... CASCADE took; changes no row';
+COMMENT ON FUNCTION attach_migrations(text[])
+    IS 'makes the triggers, policies and indexes of the applied migrations (NULL: of all) again that DROP EXTENSION ... CASCADE took; changes no row';
+
+-- What a script of the extension creates becomes a member of it, and tables
+-- are data.  Only what was a member before is code.
+CREATE FUNCTION migrate_in_script(attach text[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = fx, pg_temp
+AS $$
+DECLARE
+    code oid[];
+    member record;
+BEGIN
+    SELECT array_agg(d.objid) INTO code
+      FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+     WHERE d.classid = 'pg_class'::regclass AND d.deptype = 'e'
+       AND d.refclassid = 'pg_extension'::regclass AND e.extname = 'fxplatform';
+
+    IF cardinality(attach) > 0 THEN
+        PERFORM attach_migrations(attach);
+    END IF;
+    PERFORM migrate();
+
+    FOR member IN
+        SELECT c.oid::regclass AS name,
+               CASE c.relkind
+                   WHEN 'v' THEN 'VIEW'
+                   WHEN 'm' THEN 'MATERIALIZED VIEW'
+                   WHEN 'S' THEN 'SEQUENCE'
+                   ELSE 'TABLE'
+               END AS kind
+          FROM pg_depend d
+          JOIN pg_extension e ON e.oid = d.refobjid
+          JOIN pg_class c ON c.oid = d.objid
+         WHERE d.classid = 'pg_class'::regclass AND d.deptype = 'e'
+           AND d.refclassid = 'pg_extension'::regclass AND e.extname = 'fxplatform'
+           AND c.oid <> ALL (code)
+    LOOP
+        EXECUTE format('ALTER EXTENSION fxplatform DROP %s %s', member.kind, member.name);
+    END LOOP;
+END
+$$;
+
+REVOKE ALL ON FUNCTION migrate_in_script(text[]) FROM PUBLIC;
+
+COMMENT ON FUNCTION migrate_in_script(text[])
+    IS 'fx.migrate() for scripts of the extension: attaches these migrations, applies what is missing, and releases what that created, which is data and no member';

@@ -11,8 +11,6 @@ SET LOCAL client_min_messages TO notice;
 
 DO $$
 DECLARE
-    members oid[];
-    member record;
     found text;
 BEGIN
     -- Every dump begins with row_security = off (but for one made with
@@ -24,43 +22,19 @@ BEGIN
         RETURN;
     END IF;
 
-    SELECT array_agg(objid) INTO members
-      FROM pg_depend
-     WHERE classid = 'pg_class'::regclass AND deptype = 'e'
-       AND refclassid = 'pg_extension'::regclass
-       AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'fxplatform');
-
     IF to_regclass('fx.schema_migrations') IS NOT NULL THEN
         SELECT format('%s tables, newest migration %s',
                       (SELECT count(*) FROM pg_class
                         WHERE relnamespace = 'fx'::regnamespace AND relkind IN ('r', 'p')
-                          AND NOT relispartition AND oid <> ALL (members)),
+                          AND NOT relispartition AND oid <> 'fx.migration'::regclass),
                       coalesce(max(version COLLATE "C"), 'none'))
           INTO found
           FROM fx.schema_migrations;
         RAISE NOTICE 'found % of an earlier installation', found
             USING DETAIL = 'Rows stay as they are; triggers, policies and indexes are attached again.';
-        PERFORM fx.attach_migrations();
     END IF;
 
-    PERFORM fx.migrate();
-
-    FOR member IN
-        SELECT c.oid::regclass AS name,
-               CASE c.relkind
-                   WHEN 'v' THEN 'VIEW'
-                   WHEN 'm' THEN 'MATERIALIZED VIEW'
-                   WHEN 'S' THEN 'SEQUENCE'
-                   ELSE 'TABLE'
-               END AS kind
-          FROM pg_depend d
-          JOIN pg_class c ON c.oid = d.objid
-         WHERE d.classid = 'pg_class'::regclass AND d.deptype = 'e'
-           AND d.refclassid = 'pg_extension'::regclass
-           AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'fxplatform')
-           AND c.oid <> ALL (members)
-    LOOP
-        EXECUTE format('ALTER EXTENSION fxplatform DROP %s %s', member.kind, member.name);
-    END LOOP;
+    PERFORM fx.migrate_in_script(
+        CASE WHEN found IS NOT NULL THEN ARRAY(SELECT m.version FROM fx.migration m) END);
 END
 $$;

@@ -79,7 +79,7 @@ SELECT results_eq(
              ('ingest_candles'), ('ingest_candles'), ('ingest_candles'), ('issue_api_key'),
              ('keep_candle_revision'), ('know_empty_partitions'), ('limit_lock_timeout'), ('load_candles'),
              ('lock_account'), ('lock_backtest'), ('lock_work'), ('maintain'), ('make_candle_months'), ('mark_account'),
-             ('mark_account_batch'), ('mark_accounts'), ('mark_partition'), ('migrate'), ('migration_losses'),
+             ('mark_account_batch'), ('mark_accounts'), ('mark_partition'), ('migrate'), ('migrate_in_script'), ('migration_losses'),
              ('newest_key_version'), ('note_candle_change'), ('note_changed_partitions'),
              ('note_encryption_rotation'), ('open_account'), ('partition_states'), ('password_matches'),
              ('prepare_retention'), ('random_token'), ('rebuild_risk_state'), ('record_failure'),
