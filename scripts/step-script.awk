@@ -111,6 +111,35 @@ function object(s,    at, kind)
 	return kind "(" signature(substr(s, 2, parenthesis(s) - 2)) ")"
 }
 
+# Rights are kept by object, one statement for each, in their order: their sum
+# counts.
+function take_right(side, statement,    head, list, names, n, i, tail, what, name)
+{
+	if (!match(statement, / ON /))
+		fail("not understood: " statement)
+	head = substr(statement, 1, RSTART + 3)
+	list = substr(statement, RSTART + 4)
+	if (!match(list, / (TO|FROM) [^()]*;$/))
+		fail("not understood: " statement)
+	tail = substr(list, RSTART)
+	list = substr(list, 1, RSTART - 1)
+	if (match(list, /^(FUNCTION|PROCEDURE|ROUTINE|TABLE|SCHEMA|TYPE|SEQUENCE) /)) {
+		what = substr(list, 1, RLENGTH)
+		list = substr(list, RLENGTH + 1)
+	}
+	n = split_list(list, names)
+	for (i = 1; i <= n; i++) {
+		name = object(what names[i])
+		if (!((side, name) in rights)) {
+			text[side, "rights on " name] = ""
+			kind_of[side, "rights on " name] = "rights"
+			target[side, "rights on " name] = name
+			order[side, ++count[side]] = "rights on " name
+		}
+		right[side, name, ++rights[side, name]] = head what names[i] tail
+	}
+}
+
 # The statement body of file side (1 or 2): what it makes, and under which key
 # the other file may have the same.
 function take(side, body, lead,    flat, key, kind, name, at, rest, n)
@@ -162,13 +191,8 @@ function take(side, body, lead,    flat, key, kind, name, at, rest, n)
 		key = "COMMENT ON " object(substr(body, 12, RSTART - 12))
 		target[side, key] = substr(key, 12)
 	} else if (flat ~ /^(GRANT|REVOKE) /) {
-		kind = "right"
-		rest = squeeze(body)
-		if (!match(rest, / ON .* (TO|FROM) /))
-			fail("not understood: " rest)
-		rest = substr(rest, RSTART + 4, RLENGTH - 4)
-		sub(/ (TO|FROM) $/, "", rest)
-		target[side, key] = object(rest)
+		take_right(side, squeeze(body))
+		return
 	} else if (flat ~ /^INSERT INTO migration /) {
 		ended[side] = 1
 		kind = "migration"
@@ -255,7 +279,6 @@ function replace(statement)
 # What a statement of rights did, undone.
 function revert(statement)
 {
-	statement = squeeze(statement)
 	if (sub(/^REVOKE ALL ON FUNCTION /, "GRANT EXECUTE ON FUNCTION ", statement) ||
 		sub(/^REVOKE ALL ON PROCEDURE /, "GRANT EXECUTE ON PROCEDURE ", statement))
 		sub(/ FROM PUBLIC;$/, " TO PUBLIC;", statement)
@@ -267,11 +290,30 @@ function revert(statement)
 	return statement
 }
 
-# A name of rights or comments: relations come without their kind there.
+# Take back what only the old script granted or revoked, and do what only the
+# new one does.  What both begin with stays, with what others were granted.
+function change_rights(name, anew,    same, i)
+{
+	same = 0
+	while (!anew && same < rights[1, name] && same < rights[2, name] &&
+		right[1, name, same + 1] == right[2, name, same + 1])
+		same++
+	for (i = rights[1, name]; !anew && i > same; i--)
+		emit(revert(right[1, name, i]))
+	for (i = same + 1; i <= rights[2, name]; i++)
+		emit(right[2, name, i])
+}
+
+# Is what rights or a comment are about dropped?  Relations may come without
+# their kind there, and columns go with them.
 function is_gone(name)
 {
-	return name in dropped || ("VIEW " name) in dropped || ("TABLE " name) in dropped ||
-		(sub(/^TABLE /, "VIEW ", name) && name in dropped)
+	if (name in dropped)
+		return 1
+	if (sub(/^COLUMN /, "", name))
+		sub(/\.[^.]*$/, "", name)
+	sub(/^(TABLE|VIEW) /, "", name)
+	return ("VIEW " name) in dropped
 }
 
 # Only what has another shape has to go and come again, and views over it.
@@ -360,7 +402,9 @@ END {
 		key = order[2, i]
 		kind = kind_of[2, key]
 		now = text[2, key]
-		if (!((1, key) in text) || key in recreated || (kind ~ /^(right|comment)$/ && is_gone(target[2, key])))
+		if (kind == "rights")
+			change_rights(target[2, key], is_gone(target[2, key]))
+		else if (!((1, key) in text) || key in recreated || (kind == "comment" && is_gone(target[2, key])))
 			emit(leader[2, key] now)
 		else if (now == text[1, key])
 			continue
@@ -388,17 +432,17 @@ END {
 		if (kind ~ /^(routine|view)$/) {
 			emit("DROP " key ";")
 			dropped[key] = 1
-		} else if (kind !~ /^(right|comment|migration)$/)
+		} else if (kind !~ /^(rights|comment|migration)$/)
 			fail("no step drops " key)
 	}
 	for (i = count[1]; i >= 1; i--) {
 		key = order[1, i]
 		kind = kind_of[1, key]
-		if ((2, key) in text || kind !~ /^(right|comment)$/ || is_gone(target[1, key]))
+		if ((2, key) in text || kind !~ /^(rights|comment)$/ || is_gone(target[1, key]))
 			continue
 		if (kind == "comment")
 			emit(key " IS NULL;")
 		else
-			emit(revert(text[1, key]))
+			change_rights(target[1, key], 0)
 	}
 }
