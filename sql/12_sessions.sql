@@ -43,7 +43,7 @@ AS 'MODULE_PATHNAME', 'fx_charge_sign_in';
 REVOKE ALL ON FUNCTION charge_sign_in(bytea, integer, bigint, timestamptz) FROM PUBLIC;
 
 COMMENT ON FUNCTION charge_sign_in(bytea, integer, bigint, timestamptz)
-    IS 'counts an attempt in shared memory, which no rollback undoes, and returns NULL; or returns how long it has to wait; attempts and last_at say what fx.sign_in_failures knows';
+    IS 'counts an attempt in shared memory, which no rollback undoes, and returns NULL; or returns how long it has to wait; attempts and last_at say what fx.sign_in_failures knows; error 25006 in a read-only transaction, where a failure could not be recorded';
 
 CREATE FUNCTION forgive_sign_in(key bytea, whole boolean)
 RETURNS void
@@ -233,7 +233,7 @@ REVOKE ALL ON FUNCTION sign_in(text, text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sign_in(text, text, text) TO fx_app, fx_user;
 
 COMMENT ON FUNCTION sign_in(text, text, text)
-    IS 'signs a user in by email or username and password, and by a code of his second factor when he has one; one row, status: ok (token, shown once, and until when it is good when it is not used), failed (login, password or code; which is not told), code_required (the password is right), delayed (after too many failures of the login or the address: retry_after, the password was not looked at); never an error, so that failures are recorded';
+    IS 'signs a user in by email or username and password, and by a code of his second factor when he has one; one row, status: ok (token, shown once, and until when it is good when it is not used), failed (login, password or code; which is not told), code_required (the password is right), delayed (after too many failures of the login or the address: retry_after, the password was not looked at); never an error, so that failures are recorded, but 25006 in a read-only transaction and on a standby';
 
 -- A setting that is a time, without its unit's text
 CREATE FUNCTION setting_interval(setting text)

@@ -203,7 +203,7 @@ REVOKE ALL ON FUNCTION verify_totp(uuid, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION verify_totp(uuid, text) TO fx_app, fx_user;
 
 COMMENT ON FUNCTION verify_totp(uuid, text)
-    IS 'whether the code of a user''s second factor is right now, or 30 seconds before or after; each is accepted once, and the first one confirms the second factor; false too while failures delay it, as they do fx.sign_in; errors: 42501 fx_user for somebody else, 55000 the secret is not encrypted, or its key is not configured, 22004 NULL user_id';
+    IS 'whether the code of a user''s second factor is right now, or 30 seconds before or after; each is accepted once, and the first one confirms the second factor; false too while failures delay it, as they do fx.sign_in; errors: 42501 fx_user for somebody else, 55000 the secret is not encrypted, or its key is not configured, 22004 NULL user_id, 25006 in a read-only transaction';
 
 CREATE FUNCTION check_second_factor(user_id uuid, code text)
 RETURNS text

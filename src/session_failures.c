@@ -26,6 +26,8 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_class.h"
 #include "common/hashfn.h"
 #include "fmgr.h"
@@ -179,6 +181,13 @@ attach_memory(void)
 	Memory	   *memory;
 	LOCKTAG		tag;
 
+	/* before the password is looked at: a failure could not be recorded */
+	if (XactReadOnly)
+		ereport(ERROR,
+				errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				errmsg("attempts to sign in cannot be counted in a read-only transaction"),
+				RecoveryInProgress() ? errhint("Sign in on the primary server.") : 0);
+
 	if (segment != NULL)
 		return dsm_segment_address(segment);
 
@@ -203,7 +212,7 @@ attach_memory(void)
 					errmsg("could not generate random values"));
 		SpinLockInit(&memory->lock);
 
-		/* it must be known to all before it counts: this fails where nothing is written */
+		/* it must be known to all before it counts */
 		(void) DirectFunctionCall2(setval_oid, ObjectIdGetDatum(sequence),
 								   Int64GetDatum((int64) dsm_segment_handle(made)));
 		dsm_pin_segment(made);
