@@ -17,6 +17,7 @@ DECLARE
     partition_name text;
     partition_oid oid;
     owner name;
+    settings text;
     lower_bound text;
     upper_bound text;
 BEGIN
@@ -50,6 +51,16 @@ BEGIN
     SELECT pg_get_userbyid(relowner) INTO owner
       FROM pg_class WHERE oid = parent_oid;
 
+    -- A partitioned table has no storage parameters to be inherited: they are
+    -- taken over from the newest month, whoever set them.
+    SELECT (SELECT format(' WITH (%s)', string_agg(format('%I = %L', o.option_name, o.option_value), ', '))
+              FROM pg_options_to_table(c.reloptions) o HAVING count(*) > 0) INTO settings
+      FROM fx.partition_bounds(parent_oid) b
+      JOIN pg_class c ON c.oid = b.partition
+     WHERE NOT b.detaching AND b.upper IS NOT NULL
+     ORDER BY b.upper DESC
+     LIMIT 1;
+
     partition_month := date_trunc('month', since::timestamp)::date;
     WHILE partition_month < until LOOP
         partition_name := parent || '_' || to_char(partition_month, 'YYYY_MM');
@@ -64,8 +75,8 @@ BEGIN
                      LIKE fx.%4$I
                          INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED
                          INCLUDING STORAGE INCLUDING COMPRESSION,
-                     CONSTRAINT attach_bounds CHECK (timestamp >= %2$L AND timestamp < %3$L))',
-                partition_name, lower_bound, upper_bound, parent);
+                     CONSTRAINT attach_bounds CHECK (timestamp >= %2$L AND timestamp < %3$L))%5$s',
+                partition_name, lower_bound, upper_bound, parent, coalesce(settings, ''));
             IF owner <> current_user THEN
                 EXECUTE format('ALTER TABLE fx.%I OWNER TO %I', partition_name, owner);
             END IF;
@@ -112,7 +123,7 @@ $$;
 REVOKE ALL ON FUNCTION create_market_data_partitions(date, date) FROM PUBLIC;
 
 COMMENT ON FUNCTION create_market_data_partitions(date, date)
-    IS 'makes the monthly partitions of fx.market_data that are missing from the month of since up to until (excluded), bounds in UTC, and returns how many it made; readers and writers are not blocked; errors: 22004 NULL, 22023 dates infinite, out of range or in the wrong order, 42P07 a table of that name is no partition';
+    IS 'makes the monthly partitions of fx.market_data that are missing from the month of since up to until (excluded), bounds in UTC, with the storage parameters of the newest partition (none where there is none), and returns how many it made; readers and writers are not blocked; errors: 22004 NULL, 22023 dates infinite, out of range or in the wrong order, 42P07 a table of that name is no partition';
 
 CREATE FUNCTION create_quote_partitions(since date, until date)
 RETURNS integer

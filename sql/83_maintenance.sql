@@ -352,6 +352,131 @@ REVOKE ALL ON FUNCTION run_mark_batch(boolean, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION run_mark_batch(boolean, jsonb)
     IS 'fx.mark_account_batch for fx.maintain: returns the place of the next batch, with what was marked so far, or NULL when all are done or one has failed, which it records';
 
+-- statistics
+
+CREATE FUNCTION analyze_table(relation regclass)
+RETURNS boolean
+LANGUAGE C
+VOLATILE
+STRICT
+AS 'MODULE_PATHNAME', 'fx_analyze_table';
+
+REVOKE ALL ON FUNCTION analyze_table(regclass) FROM PUBLIC;
+
+COMMENT ON FUNCTION analyze_table(regclass)
+    IS 'ANALYZE of one table, for its owner; of a partitioned one without its partitions, from a sample of all their rows. False when somebody has it locked, or it is gone; does not wait. NULL for NULL; errors: 42809 not a table, 42501 of another owner';
+
+-- What autovacuum would analyze, by its own settings, and what it never does:
+-- partitioned tables, and tables that nothing was written to since a restore or
+-- an upgrade lost their statistics.
+--
+-- Nobody counts what changes in a partitioned table.  A partition that was
+-- analyzed after it counts whole, of others what has changed; where a crash has
+-- lost the times, the difference in rows has to do.  Not more often than once
+-- an hour: its statistics serve queries over many months.
+CREATE FUNCTION tables_to_analyze()
+RETURNS TABLE (relation regclass, partitioned boolean, changed bigint)
+LANGUAGE plpgsql
+STABLE
+PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+        WITH known AS (
+            SELECT DISTINCT s.tablename FROM pg_stats s WHERE s.schemaname = 'fx'
+        ), stored AS (
+            SELECT c.oid, c.relname, c.relkind, c.reltuples::float8 AS rows,
+                   greatest(c.reltuples, pg_stat_get_live_tuples(c.oid))::float8 AS live,
+                   pg_stat_get_mod_since_analyze(c.oid)::float8 AS changed,
+                   greatest(pg_stat_get_last_analyze_time(c.oid), pg_stat_get_last_autoanalyze_time(c.oid)) AS analyzed_at,
+                   coalesce(o.options ->> 'autovacuum_analyze_threshold',
+                            current_setting('autovacuum_analyze_threshold'))::float8
+                   + coalesce(o.options ->> 'autovacuum_analyze_scale_factor',
+                              current_setting('autovacuum_analyze_scale_factor'))::float8
+                     * greatest(c.reltuples, 0) AS threshold
+              FROM pg_class c
+             CROSS JOIN LATERAL (
+                       SELECT coalesce(jsonb_object_agg(p.option_name, p.option_value), '{}') AS options
+                         FROM pg_options_to_table(c.reloptions) p) o
+             WHERE c.relnamespace = to_regnamespace('fx') AND c.relkind IN ('r', 'p')
+        ), parents AS (
+            SELECT p.oid, p.rows, p.analyzed_at, p.threshold, sum(l.live) AS live,
+                   CASE WHEN p.analyzed_at IS NULL THEN abs(sum(l.live) - greatest(p.rows, 0))
+                        ELSE sum(CASE WHEN l.analyzed_at > p.analyzed_at THEN l.live ELSE l.changed END)
+                   END AS changed
+              FROM stored p
+             CROSS JOIN LATERAL pg_partition_tree(p.oid) t
+              JOIN stored l ON l.oid = t.relid AND l.relkind = 'r'
+             WHERE p.relkind = 'p'
+             GROUP BY p.oid, p.rows, p.analyzed_at, p.threshold
+        )
+        SELECT s.oid::regclass, false, s.changed::bigint
+          FROM stored s
+         WHERE s.relkind = 'r'
+           AND (s.rows < 0 OR s.changed > s.threshold
+                OR s.rows > 0 AND s.analyzed_at IS NULL
+                   AND NOT EXISTS (SELECT FROM known k WHERE k.tablename = s.relname))
+        UNION ALL
+        SELECT p.oid::regclass, true, p.changed::bigint
+          FROM parents p
+         WHERE p.live > 0
+           AND (p.rows < 0 OR p.changed > p.threshold)
+           AND (p.analyzed_at IS NULL OR p.analyzed_at < now() - interval '1 hour')
+         -- partitions first, as they tell the size of what lies above them
+         ORDER BY 2, 3 DESC, 1;
+END
+$$;
+
+COMMENT ON FUNCTION tables_to_analyze()
+    IS 'tables of schema fx whose statistics are missing or out of date by the settings of autovacuum, those that changed most first, then partitioned tables, with the number of rows that were changed since';
+
+CREATE FUNCTION run_analyze_batch(by_worker boolean, place jsonb)
+RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    started_at CONSTANT timestamptz := coalesce((place ->> 'started_at')::timestamptz, clock_timestamp());
+    todo jsonb := coalesce(place -> 'todo',
+        (SELECT jsonb_agg(t.relation::oid ORDER BY t.ordinality) FROM fx.tables_to_analyze() WITH ORDINALITY t), '[]');
+    done bigint := coalesce((place ->> 'done')::bigint, 0);
+    locked bigint := coalesce((place ->> 'locked')::bigint, 0);
+    error text := place ->> 'error';
+    relation regclass := (todo ->> 0)::oid;
+BEGIN
+    todo := todo - 0;
+    BEGIN
+        IF fx.analyze_table(relation) THEN
+            done := done + 1;
+        ELSIF relation IS NOT NULL THEN
+            locked := locked + 1;
+        END IF;
+    EXCEPTION
+        WHEN lock_not_available THEN
+            locked := locked + 1;
+        WHEN OTHERS THEN
+            error := coalesce(error, concat_ws(': ', relation, SQLSTATE, SQLERRM));
+    END;
+
+    -- Other steps wait for this one, and the next round goes on.
+    IF todo <> '[]' AND clock_timestamp() < started_at + interval '5 minutes' THEN
+        RETURN jsonb_build_object('started_at', started_at, 'todo', todo, 'done', done,
+                                  'locked', locked, 'error', error);
+    END IF;
+    PERFORM fx.record_maintenance('analyze', started_at, CASE WHEN error IS NULL THEN 'ok' ELSE 'failed' END,
+        nullif(concat_ws('; ', error, nullif(locked, 0) || ' tables are locked',
+                         nullif(jsonb_array_length(todo), 0) || ' tables are left for the next round'), ''),
+        done, by_worker);
+    RETURN NULL;
+END
+$$;
+
+REVOKE ALL ON FUNCTION run_analyze_batch(boolean, jsonb) FROM PUBLIC;
+
+COMMENT ON FUNCTION run_analyze_batch(boolean, jsonb)
+    IS 'fx.analyze_table for fx.maintain, one of fx.tables_to_analyze a call: returns what is left, or NULL when that is nothing or five minutes have passed, which it records; an error is not the end of the others';
+
 -- A procedure that commits cannot have a search_path of its own.  It sets one
 -- for each transaction, before it names a function, a type or an operator that
 -- is not qualified; at the commit the caller's is back, whatever happens.  The
@@ -427,6 +552,17 @@ BEGIN
         END LOOP;
     END LOOP;
 
+    place := '{}';
+    LOOP
+        place := fx.run_analyze_batch(by_worker, place);
+        COMMIT;
+        PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+        IF NOT fx.begin_maintenance(by_worker) THEN
+            RETURN;
+        END IF;
+        EXIT WHEN place IS NULL;
+    END LOOP;
+
     PERFORM fx.run_maintenance_step('cleanup', by_worker);
 END
 $$;
@@ -434,4 +570,4 @@ $$;
 REVOKE ALL ON PROCEDURE maintain(boolean) FROM PUBLIC;
 
 COMMENT ON PROCEDURE maintain(boolean)
-    IS 'all of maintenance, for the owner: finishes interrupted detaches, makes the partitions of this month and the next three, refreshes roll-ups, seals the audit trail, marks accounts at the latest prices, applies retention, and records each step in fx.maintenance_runs; a step that fails does not stop the others. It commits in between and cannot run in a transaction block. When another session is at it, it says so and returns. by_worker leaves partitions to drop marked for the background worker';
+    IS 'all of maintenance, for the owner: finishes interrupted detaches, makes the partitions of this month and the next three, refreshes roll-ups, seals the audit trail, marks accounts at the latest prices, applies retention, analyzes tables whose statistics are out of date, and records each step in fx.maintenance_runs; a step that fails does not stop the others. It commits in between and cannot run in a transaction block. When another session is at it, it says so and returns. by_worker leaves partitions to drop marked for the background worker';

@@ -20,8 +20,8 @@ BEGIN
                 WHEN bool_or(r.outcome = 'skipped') THEN 'skipped'
                 WHEN bool_or(r.outcome = 'ok') THEN 'ok' END
       INTO last_run, last_outcome
-      FROM unnest(ARRAY['finalize', 'market_data partitions', 'quotes partitions', 'rollups',
-                        'retention', 'cleanup', 'maintenance']) s (step)
+      FROM unnest(ARRAY['finalize', 'market_data partitions', 'quotes partitions', 'rollups', 'seal',
+                        'accounts', 'retention', 'analyze', 'cleanup', 'maintenance']) s (step)
       CROSS JOIN LATERAL (
                SELECT m.finished_at, m.outcome FROM fx.maintenance_runs m
                 WHERE m.step = s.step ORDER BY m.id DESC LIMIT 1) r;
@@ -59,7 +59,7 @@ END
 $$;
 
 REVOKE ALL ON FUNCTION partition_states() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION partition_states() TO fx_app, fx_user, fx_reporting;
+GRANT EXECUTE ON FUNCTION partition_states() TO fx_app, fx_user, fx_reporting, pg_monitor;
 
 COMMENT ON FUNCTION partition_states()
     IS 'rows of fx.partition_health';

@@ -16,7 +16,9 @@ CREATE TEMPORARY VIEW func AS
 
 SELECT results_eq(
     $$SELECT objid::regclass::text FROM member WHERE classid = 'pg_class'::regclass ORDER BY 1$$,
-    $$VALUES ('fx.migration'), ('fx.migration_status')$$,
+    $$VALUES ('fx.cache_hit_ratio'), ('fx.index_usage'), ('fx.last_backup'), ('fx.long_transactions'), ('fx.migration'),
+             ('fx.migration_status'), ('fx.partition_sizes'), ('fx.redundant_indexes'), ('fx.replication_lag'), ('fx.slow_queries'),
+             ('fx.table_bloat'), ('fx.table_sizes'), ('fx.unused_indexes')$$,
     'no table of data, no sequence and no partition is a member of the extension');
 
 SELECT is_empty(
@@ -26,7 +28,8 @@ SELECT is_empty(
 SELECT is_empty(
     $$SELECT objoid::regclass FROM pg_init_privs
        WHERE classoid = 'pg_class'::regclass
-         AND objoid IN (SELECT oid FROM pg_class WHERE relnamespace = 'fx'::regnamespace AND relname NOT IN ('migration', 'migration_status'))$$,
+         AND objoid IN (SELECT oid FROM pg_class WHERE relnamespace = 'fx'::regnamespace)
+         AND objoid NOT IN (SELECT objid FROM member WHERE classid = 'pg_class'::regclass)$$,
     'grants on tables are no initial privileges: a dump has them');
 
 -- comments
@@ -63,35 +66,39 @@ SELECT is_empty(
     'PUBLIC may not execute a function that runs with the rights of its owner');
 SELECT results_eq(
     $$SELECT proname::text COLLATE "default" FROM func WHERE NOT has_function_privilege('public', oid, 'EXECUTE') ORDER BY 1$$,
-    $$VALUES ('accept_totp'), ('active_user_id'), ('apply_cash_flow'), ('apply_retention'),
+    $$VALUES ('accept_totp'), ('active_user_id'), ('analyze_table'), ('apply_cash_flow'), ('apply_retention'),
              ('apply_risk_preset'), ('apply_trade_risk'), ('attach_migrations'), ('audit_seal_problems'),
-             ('audit_trigger_function'), ('audit_trigger_name'), ('audit_unsealed'), ('begin_maintenance'),
-             ('bind_session'), ('cancel_backtest'), ('charge_attempt'), ('charge_sign_in'),
-             ('check_second_factor'), ('clear_breach'), ('close_trade'), ('complete_backtest'),
-             ('compute_losing_streak'), ('compute_positions'), ('create_market_data_partitions'),
-             ('create_monthly_partitions'), ('create_quote_partitions'), ('create_user'), ('decrypt'),
-             ('decrypt_value'), ('delete_user'), ('deleted_user_ids'), ('deposit'), ('disable_audit'),
-             ('disable_two_factor'), ('drop_detached_partition'), ('drop_expired_partition'), ('enable_audit'),
-             ('enable_two_factor'), ('encrypt'), ('encrypt_value'), ('end_access'), ('erase_user'),
-             ('estimated_rows'), ('expire_batch'), ('export_audit'), ('fail_backtest'), ('find_login'),
-             ('follow_preferences'), ('forget_noted_changes'), ('forget_prices'), ('forgive_attempts'),
-             ('forgive_sign_in'), ('guard_account'), ('guard_trade'), ('hash_is_weak'), ('hash_password'),
-             ('ingest_candles'), ('ingest_candles'), ('ingest_candles'), ('issue_api_key'),
-             ('keep_candle_revision'), ('know_empty_partitions'), ('limit_lock_timeout'), ('load_candles'),
-             ('lock_account'), ('lock_backtest'), ('lock_work'), ('maintain'), ('make_candle_months'), ('mark_account'),
-             ('mark_account_batch'), ('mark_accounts'), ('mark_partition'), ('migrate'), ('migrate_in_script'), ('migration_losses'),
-             ('newest_key_version'), ('note_candle_change'), ('note_changed_partitions'),
+             ('audit_trigger_function'), ('audit_trigger_name'), ('audit_unsealed'), ('backup_state'),
+             ('begin_maintenance'), ('bind_session'), ('bloat_estimates'), ('cancel_backtest'),
+             ('charge_attempt'), ('charge_sign_in'), ('check_second_factor'), ('clear_breach'), ('close_trade'),
+             ('complete_backtest'), ('compute_losing_streak'), ('compute_positions'),
+             ('create_market_data_partitions'), ('create_monthly_partitions'), ('create_quote_partitions'),
+             ('create_user'), ('decrypt'), ('decrypt_value'), ('delete_user'), ('deleted_user_ids'),
+             ('deposit'), ('disable_audit'), ('disable_two_factor'), ('drop_detached_partition'),
+             ('drop_expired_partition'), ('enable_audit'), ('enable_two_factor'), ('encrypt'),
+             ('encrypt_value'), ('end_access'), ('erase_user'), ('estimated_rows'), ('expire_batch'),
+             ('export_audit'), ('fail_backtest'), ('find_login'), ('follow_preferences'),
+             ('forget_noted_changes'), ('forget_prices'), ('forgive_attempts'), ('forgive_sign_in'),
+             ('guard_account'), ('guard_trade'), ('hash_is_weak'), ('hash_password'), ('health'),
+             ('health_notes'), ('health_report'), ('ingest_candles'), ('ingest_candles'), ('ingest_candles'),
+             ('is_maintained_database'), ('issue_api_key'), ('keep_candle_revision'), ('know_empty_partitions'),
+             ('limit_lock_timeout'), ('load_candles'), ('lock_account'), ('lock_backtest'), ('lock_work'),
+             ('maintain'), ('make_candle_months'), ('mark_account'), ('mark_account_batch'), ('mark_accounts'),
+             ('mark_partition'), ('measure_platform'), ('measure_server'), ('migrate'), ('migrate_in_script'),
+             ('migration_losses'), ('newest_key_version'), ('note_candle_change'), ('note_changed_partitions'),
              ('note_encryption_rotation'), ('open_account'), ('partition_states'), ('password_matches'),
              ('prepare_retention'), ('random_token'), ('rebuild_risk_state'), ('record_failure'),
              ('record_maintenance'), ('record_refusal'), ('refresh_candles'), ('refresh_risk_limits'),
              ('refresh_rollups'), ('refusal_reason'), ('register_encrypted_column'), ('remove_exported_audit'),
              ('report_progress'), ('request_email_verification'), ('retention_plan'), ('revoke_api_key'),
-             ('rotate_encryption_keys'), ('rotate_encryption_pages'), ('run_expire_batch'),
-             ('run_maintenance_step'), ('run_mark_batch'), ('run_migration_script'), ('seal_audit'),
-             ('seal_audit_batch'), ('set_password'), ('set_trading_state'), ('sign_in'), ('sign_out'),
-             ('sign_out_everywhere'), ('start_backtest'), ('start_retention'), ('try_lock_work'), ('try_trade'), ('use_session'),
-             ('user_is_active'), ('verify_api_key'), ('verify_audit'), ('verify_email'), ('verify_password'),
-             ('verify_positions'), ('verify_totp'), ('withdraw')$$,
+             ('rotate_encryption_keys'), ('rotate_encryption_pages'), ('run_analyze_batch'),
+             ('run_expire_batch'), ('run_maintenance_step'), ('run_mark_batch'), ('run_migration_script'),
+             ('seal_audit'), ('seal_audit_batch'), ('set_password'), ('set_trading_state'), ('sign_in'),
+             ('sign_out'), ('sign_out_everywhere'), ('silent_triggers'), ('start_backtest'),
+             ('start_retention'), ('statement_source'), ('statement_statistics'), ('try_lock_work'),
+             ('try_trade'), ('unsealed_audit'), ('use_session'), ('user_is_active'), ('verify_api_key'),
+             ('verify_audit'), ('verify_email'), ('verify_password'), ('verify_positions'), ('verify_totp'),
+             ('withdraw')$$,
     'nor what changes tables, or stores results');
 SELECT is_empty(
     $$SELECT name FROM func WHERE provolatile = 'v' AND proparallel <> 'u'$$,

@@ -45,6 +45,17 @@ INSERT INTO decision VALUES
     ('quotes',            'DELETE,INSERT,SELECT,UPDATE', 'SELECT', 'SELECT'),
     ('retention_policies', 'SELECT', 'none', 'SELECT'),
     ('schema_migrations', 'SELECT', 'SELECT', 'SELECT'),
+    ('cache_hit_ratio', 'none', 'none', 'none'),
+    ('index_usage', 'none', 'none', 'none'),
+    ('last_backup', 'none', 'none', 'none'),
+    ('long_transactions', 'none', 'none', 'none'),
+    ('partition_sizes', 'none', 'none', 'none'),
+    ('redundant_indexes', 'none', 'none', 'none'),
+    ('replication_lag', 'none', 'none', 'none'),
+    ('slow_queries', 'none', 'none', 'none'),
+    ('table_bloat', 'none', 'none', 'none'),
+    ('table_sizes', 'none', 'none', 'none'),
+    ('unused_indexes', 'none', 'none', 'none'),
     ('migration',         'SELECT', 'SELECT', 'SELECT'),
     ('migration_status',  'SELECT', 'SELECT', 'SELECT');
 

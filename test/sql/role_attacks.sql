@@ -26,7 +26,7 @@ INSERT INTO allowed VALUES
     ('built_days(text,timestamp with time zone,timestamp with time zone,text[],tstzmultirange)'), ('day_candles(text,timestamp with time zone,timestamp with time zone,text,text[],tstzmultirange)'), ('last_candle_time(text,text,timestamp with time zone)'),
     ('read_latest_candle(text,text)'), ('latest_candle(text,text)'), ('read_latest_candles(text)'), ('latest_candles(text)'), ('read_candles(text,text,timestamp with time zone,timestamp with time zone,text,text)'), ('candles(text,text,timestamp with time zone,timestamp with time zone,text,text)'),
     ('filled_candles(text,text,timestamp with time zone,timestamp with time zone,text,text)'), ('partition_bounds(regclass)'), ('timeframe_spans(regclass)'), ('retention_cutoff(interval,timestamp with time zone)'), ('partition_expired(text,regclass,timestamp with time zone)'),
-    ('marked_partitions()'), ('detach_statements(boolean)'),
+    ('marked_partitions()'), ('detach_statements(boolean)'), ('tables_to_analyze()'),
     -- triggers that do nothing but to the row at hand, or refuse it
     ('update_updated_at_column()'), ('guard_audit()'), ('bump_strategy_version()'), ('guard_backtest_status()'), ('mark_backtest_trade()'), ('guard_references()'), ('guard_cash_flow()'), ('guard_risk_limit()');
 CREATE TEMPORARY VIEW functions AS

@@ -60,7 +60,7 @@ foreach my $setting ('default_transaction_isolation=serializable', 'TimeZone=Pac
 # pgcrypto elsewhere, the schema made before, with something in it
 $node->safe_psql('postgres', 'CREATE DATABASE mixed');
 $node->safe_psql('mixed', 'CREATE SCHEMA crypto; CREATE EXTENSION pgcrypto SCHEMA crypto; CREATE SCHEMA fx; CREATE TABLE fx.mine (x integer); CREATE EXTENSION fxplatform');
-is($node->safe_psql('mixed', q{SELECT count(*) FROM fx.migration_status WHERE state = 'applied'}), '17', 'with pgcrypto elsewhere and a schema that was there');
+is($node->safe_psql('mixed', q{SELECT count(*) FROM fx.migration_status WHERE state = 'applied'}), '18', 'with pgcrypto elsewhere and a schema that was there');
 is($node->safe_psql('mixed', 'SELECT count(*) FROM fx.mine'), '0', 'and what was in it');
 
 # functions, operators and tables named like ours, planted where they could be found first
@@ -77,7 +77,7 @@ $node->safe_psql('hostile', q{
 	local $ENV{PGOPTIONS} = '-c search_path=public,pg_catalog';
 	$node->safe_psql('hostile', 'CREATE EXTENSION fxplatform CASCADE');
 	is($node->safe_psql('hostile', q{SELECT fx.migrate('2024_01_20_initial_schema'); SELECT pg_catalog.count(*) FROM fx.migrate()}) =~ s/.*\n//sr,
-		'16', 'planted objects are not found');
+		'17', 'planted objects are not found');
 }
 is($node->safe_psql('hostile', 'SELECT (SELECT count(*) FROM public.users), (SELECT count(*) FROM public.schema_migrations)'), '0|0', 'and get no rows');
 like(psql_output($node, 'hostile', 'DROP EXTENSION fxplatform CASCADE; CREATE FUNCTION fx.fx_day(at timestamptz) RETURNS date LANGUAGE sql AS $$SELECT NULL::date$$; CREATE EXTENSION fxplatform'),
@@ -87,8 +87,8 @@ like(psql_output($node, 'hostile', 'DROP EXTENSION fxplatform CASCADE; CREATE FU
 $node->safe_psql('postgres', 'CREATE DATABASE bare');
 my ($ret, $stdout, $stderr) = $node->psql('bare', 'SET fxplatform.create_tables = off; CREATE EXTENSION fxplatform CASCADE');
 like($stderr, qr/NOTICE:  fxplatform leaves its tables to the dump that is being restored/, 'create_tables = off says so');
-is($node->safe_psql('bare', q{SELECT count(*) FROM fx.migration_status WHERE state = 'pending'}), '17', 'and makes none');
-is($node->safe_psql('bare', 'SELECT count(*) FROM fx.migrate()'), '17', 'fx.migrate() makes them');
+is($node->safe_psql('bare', q{SELECT count(*) FROM fx.migration_status WHERE state = 'pending'}), '18', 'and makes none');
+is($node->safe_psql('bare', 'SELECT count(*) FROM fx.migrate()'), '18', 'fx.migrate() makes them');
 is(dump_of($node, 'bare', '--schema-only'), $first, 'as the installation does');
 
 $node->stop;

@@ -53,7 +53,7 @@ $node->wait_for_log(qr/database "locked" cannot be maintained\n.*It does not all
 
 # all steps
 $node->safe_psql('fx', 'CREATE EXTENSION fxplatform CASCADE');
-becomes(q{SELECT count(DISTINCT step) = 7 FROM fx.maintenance_runs WHERE outcome = 'ok' AND worker AND finished_at >= started_at}, 'every step is run and recorded');
+becomes(q{SELECT count(DISTINCT step) = 8 FROM fx.maintenance_runs WHERE outcome = 'ok' AND worker AND finished_at >= started_at}, 'every step is run and recorded');
 sql('DROP TABLE fx.' . partition(3));
 becomes(q{SELECT months_ahead = 3 AND last_outcome = 'ok' FROM fx.partition_health WHERE "table" = 'market_data'}, 'partitions are made ahead');
 my $old = expired_month(-9);
