@@ -21,7 +21,11 @@ use Time::HiRes qw(sleep time);
 my $rounds = $ENV{FXPLATFORM_CRASH_ROUNDS} || 10;
 my $seed = $ENV{FXPLATFORM_CRASH_SEED} || int(rand(1000000));
 srand($seed);
-note("$rounds rounds, FXPLATFORM_CRASH_SEED=$seed");
+
+# with "minimal", what is written to a month that the transaction has made itself
+# is not in the WAL
+my $wal_level = (qw(replica minimal))[ $seed % 2 ];
+note("$rounds rounds, wal_level $wal_level, FXPLATFORM_CRASH_SEED=$seed");
 
 # all: every process at once.  postmaster: the others see it and end.  backend,
 # worker, background: the postmaster sees it and starts over.  recovery: all, and
@@ -42,6 +46,7 @@ timezone = 'UTC'
 log_statement = none
 log_line_prefix = '%m [%p] %b %e '
 });
+$node->append_conf('postgresql.conf', "wal_level = $wal_level");
 $node->start;
 prepare_load($node);
 
