@@ -97,7 +97,7 @@ sample_memory()
 	local pid kb values=''
 
 	for pid in $(sql -c "SELECT pid FROM pg_stat_activity WHERE application_name = 'soak'"); do
-		kb=$(as_user awk '/^RssAnon:/ { print $2 }' "/proc/$pid/status" 2>/dev/null || true)
+		kb=$(as_user sed -n 's/^RssAnon:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$pid/status" 2>/dev/null || true)
 		[ -z "$kb" ] || values="$values, ('backend $pid', $kb)"
 	done
 	[ -z "$values" ] || sql -c "INSERT INTO soak.samples (name, value) VALUES ${values#, }"
