@@ -291,21 +291,71 @@ function revert(statement)
 }
 
 # Take back what only the old script granted or revoked, and do what only the
-# new one does.  What both begin with stays, with what others were granted.
+# new one does.  What both begin with stays.  For an object that is made here,
+# just do it.
 function change_rights(name, anew,    same, i)
 {
+	if (anew) {
+		for (i = 1; i <= rights[2, name]; i++)
+			emit(right[2, name, i])
+		return
+	}
 	same = 0
-	while (!anew && same < rights[1, name] && same < rights[2, name] &&
+	while (same < rights[1, name] && same < rights[2, name] &&
 		right[1, name, same + 1] == right[2, name, same + 1])
 		same++
-	for (i = rights[1, name]; !anew && i > same; i--)
-		emit(revert(right[1, name, i]))
+	for (i = rights[1, name]; i > same; i--)
+		changed_rights = changed_rights "    " revert(right[1, name, i]) "\n"
 	for (i = same + 1; i <= rights[2, name]; i++)
-		emit(right[2, name, i])
+		changed_rights = changed_rights "    " right[2, name, i] "\n"
 }
 
-# Is what rights or a comment are about dropped?  Relations may come without
-# their kind there, and columns go with them.
+# A grant in a script of an extension makes all rights of the object initial
+# ones, which no dump has: those too that its owner has granted to others.
+function emit_changed_rights()
+{
+	if (changed_rights == "")
+		return
+	emit("-- What somebody granted himself stays his, and is no initial right: a dump has it.\n" \
+		"DO $$\n" \
+		"DECLARE\n" \
+		"    theirs jsonb;\n" \
+		"BEGIN\n" \
+		"    SELECT jsonb_agg(jsonb_build_object('class', o.class, 'object', o.object, 'item', a.item::text)) INTO theirs\n" \
+		"      FROM (SELECT 'pg_namespace'::regclass::oid, oid, nspacl, acldefault('n', nspowner) FROM pg_namespace WHERE nspname = '@extschema@'\n" \
+		"             UNION ALL\n" \
+		"            SELECT 'pg_proc'::regclass, oid, proacl, acldefault('f', proowner) FROM pg_proc WHERE pronamespace = '@extschema@'::regnamespace\n" \
+		"             UNION ALL\n" \
+		"            SELECT 'pg_class'::regclass, oid, relacl, acldefault('r', relowner) FROM pg_class WHERE relnamespace = '@extschema@'::regnamespace\n" \
+		"           ) o (class, object, acl, by_default)\n" \
+		"      LEFT JOIN pg_init_privs p ON (p.classoid, p.objoid, p.objsubid) = (o.class, o.object, 0)\n" \
+		"     CROSS JOIN LATERAL unnest(o.acl) a (item)\n" \
+		"     WHERE NOT a.item = ANY (coalesce(p.initprivs, o.by_default));\n" \
+		"\n" \
+		changed_rights \
+		"\n" \
+		"    UPDATE pg_init_privs p\n" \
+		"       SET initprivs = ARRAY(\n" \
+		"               SELECT i.item FROM unnest(p.initprivs) i (item)\n" \
+		"                WHERE NOT EXISTS (SELECT FROM jsonb_to_recordset(theirs) t (class oid, object oid, item aclitem)\n" \
+		"                                   WHERE (t.class, t.object) = (p.classoid, p.objoid) AND t.item = i.item))\n" \
+		"     WHERE p.objsubid = 0\n" \
+		"       AND (p.classoid, p.objoid) IN (\n" \
+		"               SELECT t.class, t.object FROM jsonb_to_recordset(theirs) t (class oid, object oid));\n" \
+		"END\n" \
+		"$$;")
+}
+
+# Does a script make what rights are about?  Relations come without their kind.
+function makes(side, name)
+{
+	if (name ~ /^SCHEMA / || (side, name) in text)
+		return 1
+	sub(/^TABLE /, "", name)
+	return (side, "VIEW " name) in text || (side, "TABLE " name) in text
+}
+
+# Is what rights or a comment are about dropped?  Columns go with relations.
 function is_gone(name)
 {
 	if (name in dropped)
@@ -403,7 +453,7 @@ END {
 		kind = kind_of[2, key]
 		now = text[2, key]
 		if (kind == "rights")
-			change_rights(target[2, key], is_gone(target[2, key]))
+			change_rights(target[2, key], !makes(1, target[2, key]) || is_gone(target[2, key]))
 		else if (!((1, key) in text) || key in recreated || (kind == "comment" && is_gone(target[2, key])))
 			emit(leader[2, key] now)
 		else if (now == text[1, key])
@@ -417,6 +467,13 @@ END {
 		else
 			fail("no step changes " key)
 	}
+
+	for (i = count[1]; i >= 1; i--) {
+		key = order[1, i]
+		if (kind_of[1, key] == "rights" && !((2, key) in text) && makes(2, target[1, key]))
+			change_rights(target[1, key], 0)
+	}
+	emit_changed_rights()
 
 	# Run again what hangs code on the tables.  Before anything is dropped, as it may
 	# still be in use; on the way up, apply what is new.
@@ -438,11 +495,8 @@ END {
 	for (i = count[1]; i >= 1; i--) {
 		key = order[1, i]
 		kind = kind_of[1, key]
-		if ((2, key) in text || kind !~ /^(rights|comment)$/ || is_gone(target[1, key]))
+		if ((2, key) in text || kind != "comment" || is_gone(target[1, key]))
 			continue
-		if (kind == "comment")
-			emit(key " IS NULL;")
-		else
-			change_rights(target[1, key], 0)
+		emit(key " IS NULL;")
 	}
 }
