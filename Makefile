@@ -6,13 +6,13 @@
 # plain PGXS, honours PG_CONFIG and DESTDIR, and installs nothing by apt.
 
 ONE_COMMAND = check demo demo-stop bench check-clean matrix recovery-drill soak fuzz \
-	check-valgrind check-ubsan check-asan coverage
+	check-valgrind check-ubsan check-asan coverage deb dist
 
 ifneq ($(filter $(ONE_COMMAND),$(MAKECMDGOALS)),)
 
 .PHONY: $(ONE_COMMAND)
 
-check demo bench matrix recovery-drill soak fuzz:
+check demo bench matrix recovery-drill soak fuzz deb dist:
 	@./scripts/$@.sh
 
 # by hand: what they take is in doc/testing.md
@@ -23,7 +23,7 @@ demo-stop:
 	@./scripts/demo.sh stop
 
 check-clean:
-	rm -rf tmp_run tmp_check tmp_matrix tmp_drill tmp_soak tmp_fuzz tmp_sanitize demo_run
+	rm -rf tmp_run tmp_check tmp_matrix tmp_drill tmp_soak tmp_fuzz tmp_sanitize tmp_deb demo_run
 
 else
 

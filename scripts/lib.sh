@@ -224,14 +224,21 @@ run_make()
 }
 
 # install_into DIR
-#	Install below DIR and set server_conf to the settings that make a server
-#	look there.
+#	Install below DIR, for servers of start_cluster.
 install_into()
+{
+	as_user rm -rf "$1"
+	run_make install DESTDIR="$1" >/dev/null
+	use_installed "$1"
+}
+
+# use_installed DIR
+#	Set server_conf to the settings that make a server look for what was
+#	installed below DIR.
+use_installed()
 {
 	local prefix=$1 libdir
 
-	as_user rm -rf "$prefix"
-	run_make install DESTDIR="$prefix" >/dev/null
 	libdir=$prefix$("$pg_config" --pkglibdir)
 	server_conf=$work/server.conf
 	if as_user "$bindir/postgres" --describe-config | grep '^extension_destdir' >/dev/null; then
