@@ -412,21 +412,26 @@ sub settings_table
 sub nothing_unsaid
 {
 	my $sources = join "\n", map { slurp_file($_) } glob "$top/src/*.c";
+	my $install = slurp_file("$top/sql/99_install.sql");
 	my @unsaid;
 
 	foreach my $row (rows(q{
+		WITH mentioned AS MATERIALIZED (
+			SELECT DISTINCT p.oid
+			  FROM (SELECT proname, prosrc FROM pg_proc WHERE pronamespace = 'fx'::regnamespace
+					UNION ALL SELECT '', concat(up, attach) FROM fx.migration) AS s (name, source),
+				   LATERAL regexp_split_to_table(s.source, '\W+') AS word
+			  JOIN pg_proc p ON p.proname = word AND p.pronamespace = 'fx'::regnamespace
+			 WHERE p.proname <> s.name)
 		SELECT p.proname,
-			   EXISTS (SELECT FROM pg_depend d
-						WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid AND d.deptype IN ('n', 'a', 'i'))
-			   OR EXISTS (SELECT FROM pg_proc o
-						   WHERE o.pronamespace = p.pronamespace AND o.proname <> p.proname AND o.prosrc ~ ('\m' || p.proname || '\M'))
-			   OR EXISTS (SELECT FROM fx.migration m
-						   WHERE concat(m.up, m.attach) ~ ('\m' || p.proname || '\('))
-		  FROM pg_proc p WHERE p.pronamespace = 'fx'::regnamespace GROUP BY p.oid}))
+			   p.oid IN (SELECT oid FROM mentioned)
+			   OR EXISTS (SELECT FROM pg_depend d
+						   WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid AND d.deptype IN ('n', 'a', 'i'))
+		  FROM pg_proc p WHERE p.pronamespace = 'fx'::regnamespace}))
 	{
 		my ($name, $used) = split /\|/, $row;
 
-		next if $used eq 't' || $sources =~ /\bfx\.$name\b/;
+		next if $used eq 't' || $sources =~ /\bfx\.$name\b/ || $install =~ /\b$name\(/;
 		push @unsaid, $name if $text !~ /\b$name\b/;
 	}
 	foreach my $name (sort keys %relations)
