@@ -10,7 +10,7 @@ PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'fx_number_or_nan';
 
 COMMENT ON FUNCTION number_or_nan(text)
-    IS 'a decimal number from text, rounded to eight decimals, or NaN when it is none; never an error';
+    IS 'a decimal number from text, rounded to eight decimals, infinite where it is out of range of 128 bits, or NaN when it is none; never an error';
 
 CREATE FUNCTION time_or_infinity(value text)
 RETURNS timestamptz

@@ -138,18 +138,25 @@ Datum
 fx_number_or_nan(PG_FUNCTION_ARGS)
 {
 	text	   *value = PG_GETARG_TEXT_PP(0);
+	const char *str = VARDATA_ANY(value);
+	const char *word = "NaN";
 	int128		number;
 
-	switch (fx_fixed_from_text(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), &number))
+	switch (fx_fixed_from_text(str, VARSIZE_ANY_EXHDR(value), &number))
 	{
 		case FX_FIXED_OK:
 			PG_RETURN_DATUM(fx_fixed_get_numeric(number));
 		case FX_FIXED_OVERFLOW:
-			PG_RETURN_DATUM(fx_fixed_get_numeric(FX_FIXED_MAX));
+			/* there is a digit, so the blanks and the sign before it end */
+			while (*str == ' ' || *str == '\t' || *str == '\n' || *str == '\r')
+				str++;
+			word = *str == '-' ? "-Infinity" : "Infinity";
+			break;
 		default:
-			PG_RETURN_DATUM(DirectFunctionCall3(numeric_in, CStringGetDatum("NaN"),
-												ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+			break;
 	}
+	PG_RETURN_DATUM(DirectFunctionCall3(numeric_in, CStringGetDatum(word),
+										ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
 }
 
 /*

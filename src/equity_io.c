@@ -36,6 +36,7 @@ static bool parse_field(const char **p, char delimiter, const char **field, Size
 static bool parse_money(const char **p, char delimiter, int128 *money);
 static bool parse_trade(const char **p, FxEquityTrade *trade);
 static bool is_possible(const FxEquityTrade *trade);
+pg_noreturn static void raise_impossible(void);
 
 /*
  * equity_in(cstring) returns equity
@@ -104,6 +105,8 @@ fx_equity_recv(PG_FUNCTION_ARGS)
 	if (version != FX_EQUITY_VERSION)
 		fx_raise_version("equity", version);
 	held = pq_getmsgbyte(buf);
+	if (held > 1)
+		raise_impossible();
 	builder->held = held == 1;
 	builder->commission = fx_fixed_recv(buf);
 	builder->swap = fx_fixed_recv(buf);
@@ -117,9 +120,7 @@ fx_equity_recv(PG_FUNCTION_ARGS)
 		trade.net = pq_getmsgint64(buf);
 		trade.opened_at = pq_getmsgint64(buf);
 		if (!is_possible(&trade))
-			ereport(ERROR,
-					errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
-					errmsg("invalid external value of type %s", "equity"));
+			raise_impossible();
 		fx_equity_add(builder, &trade);
 	}
 	PG_RETURN_DATUM(EOHPGetRWDatum(&builder->hdr));
@@ -230,4 +231,12 @@ is_possible(const FxEquityTrade *trade)
 {
 	return trade->opened_at >= FX_EQUITY_MIN_TIME && trade->opened_at <= trade->closed_at &&
 		trade->closed_at < FX_EQUITY_END_TIME;
+}
+
+static void
+raise_impossible(void)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+			errmsg("invalid external value of type %s", "equity"));
 }
