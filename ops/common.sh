@@ -146,8 +146,8 @@ check_repository()
 }
 
 # wal_gaps DATA-DIRECTORY
-#	Print the segments that the archive lacks between the beginning of the
-#	backup restored into DATA-DIRECTORY and the end of the archive.
+#	Print the segments that are neither in the archive nor in pg_wal, between the
+#	beginning of the backup restored into DATA-DIRECTORY and the end of them.
 #
 # At a hole recovery to the end of the archive takes the hole for that end: it
 # opens the database without an error, and all that came later is lost.
@@ -165,8 +165,11 @@ wal_gaps()
 	fi
 	archive=$(pgbackrest repo-ls "archive/$PGBACKREST_STANZA" | grep -E "^$major-[0-9]+$" | sort -t - -k 2n | tail -n 1)
 	[ -n "$archive" ] || die "the repository has no archive of PostgreSQL $major"
-	pgbackrest repo-ls --recurse "archive/$PGBACKREST_STANZA/$archive" |
-		sed -n 's/.*\/\([0-9A-F]\{24\}\)-[0-9a-f]\{40\}.*/\1/p' | sort -u |
+	{
+		pgbackrest repo-ls --recurse "archive/$PGBACKREST_STANZA/$archive" |
+			sed -n 's/.*\/\([0-9A-F]\{24\}\)-[0-9a-f]\{40\}.*/\1/p'
+		find "$data/pg_wal" -maxdepth 1 -type f -regextype posix-extended -regex '.*/[0-9A-F]{24}' -printf '%f\n'
+	} | sort -u |
 		awk -v start="$start" -v per_log=$((4294967296 / segment_size)) '
 			function hex(s,   i, n) {
 				for (i = 1; i <= length(s); i++)

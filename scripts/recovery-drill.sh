@@ -68,12 +68,14 @@ row()
 "
 }
 
+# psql_at PORT ARGS...
+#	What waits for a lock is an error, not a drill that hangs.
 psql_at()
 {
 	local port=$1
 
 	shift
-	as_user "$bindir/psql" -X -h "$socket_dir" -p "$port" -U postgres -v ON_ERROR_STOP=1 "$@"
+	as_user env PGOPTIONS='-c lock_timeout=60s' "$bindir/psql" -X -h "$socket_dir" -p "$port" -U postgres -v ON_ERROR_STOP=1 "$@"
 }
 
 # value PORT QUERY
@@ -165,11 +167,18 @@ until_value()
 }
 
 # restore_copy ARGS...
-#	Restore beside the server and open the copy on port 5433.
+#	Restore beside the server and start the copy on port 5433.
 restore_copy()
 {
 	ops restore --data-dir "$work/copy" --no-archive "$@" >/dev/null
 	must_start "$work/copy" 5433
+}
+
+# open_copy ARGS...
+#	The same, until it is open for writing.
+open_copy()
+{
+	restore_copy "$@"
 	until_value f 5433 'SELECT pg_is_in_recovery()'
 }
 
@@ -291,7 +300,7 @@ prepare_sources
 trap clean_up EXIT
 trap 'exit 1' HUP INT TERM
 drill=$tree/scripts/recovery-drill
-as_user mkdir -p "$work"/{etc/conf.d,repo,log,lock,acks,dumps,results}
+as_user mkdir -p "$work"/{etc/conf.d,repo,log,lock,spool,acks,dumps,results}
 as_user chmod 700 "$work"/{etc,repo,dumps}
 results=$work/results
 socket_dir=$(as_user mktemp -d /tmp/fxplatform.XXXXXX)

@@ -6,9 +6,9 @@
 begin "cluster with rows in every table"
 # the templates of ops/, edited as doc/backup.md says
 sed -e "s|^repo1-path=.*|repo1-path=$work/repo|" -e "s|^log-path=.*|log-path=$work/log|" -e "s|^lock-path=.*|lock-path=$work/lock|" \
-	-e "s|^pg1-path=.*|pg1-path=$work/data|" -e "s|^pg1-socket-path=.*|pg1-socket-path=$socket_dir|" "$tree/ops/pgbackrest.conf" |
+	-e "s|^spool-path=.*|spool-path=$work/spool|" -e "s|^pg1-path=.*|pg1-path=$work/data|" -e "s|^pg1-socket-path=.*|pg1-socket-path=$socket_dir|" "$tree/ops/pgbackrest.conf" |
 	as_user tee "$work/etc/pgbackrest.conf" >/dev/null
-[ "$(grep -c "=$work/\|=$socket_dir" "$work/etc/pgbackrest.conf")" -eq 5 ] || die "ops/pgbackrest.conf has other settings than the drill edits"
+[ "$(grep -c "=$work/\|=$socket_dir" "$work/etc/pgbackrest.conf")" -eq 6 ] || die "ops/pgbackrest.conf has other settings than the drill edits"
 # shellcheck disable=SC2016
 as_user sh -c 'umask 077
 	printf "[global]\nrepo1-cipher-pass=%s\n" "$(head -c 48 /dev/urandom | base64 -w 0)" >"$1/etc/conf.d/passphrase.conf"
@@ -96,16 +96,19 @@ ops backup incr
 sleep 3
 check_load
 postmaster=$(as_user head -n 1 "$work/data/postmaster.pid")
-mapfile -t processes < <(ps -o pid= --ppid "$postmaster")
-as_user kill -9 "$postmaster" "${processes[@]}" || true
+mapfile -t processes < <(ps -o pid= --ppid "$postmaster" | tr -d ' ')
+as_user kill -9 "$postmaster"
+# a process may have ended since it was listed
+as_user kill -9 "${processes[@]}" 2>/dev/null || true
 killed_us=$(now_us)
 for pid in "${load[@]}"; do
 	wait "$pid" || true
 done
 load=()
-for ((i = 0; i < 600; i++)); do
-	ps -o pid= -p "$postmaster" "${processes[@]}" >/dev/null || break
-	sleep 0.1
+for process in "$postmaster" "${processes[@]}"; do
+	while [ -e "/proc/$process" ]; do
+		sleep 0.1
+	done
 done
 as_user mkdir "$work/saved"
 as_user cp -a "$work/data/pg_wal" "$work/saved/pg_wal"
