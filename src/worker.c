@@ -133,6 +133,8 @@ fx_maintenance_main(Datum arg)
 																	ALLOCSET_DEFAULT_SIZES);
 
 			all_done &= run_and_record(lfirst(cell), statement_context);
+			/* an error leaves it the current one */
+			MemoryContextSwitchTo(context);
 			MemoryContextDelete(statement_context);
 		}
 
