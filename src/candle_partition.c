@@ -115,7 +115,10 @@ fx_partition_open(FxCandlePartition *partition, Oid relid)
 		return;
 	}
 
+	/* without a tuple it is for a build, and knows nothing of the index */
 	partition->key = _bt_mkscankey(partition->index, NULL);
+	_bt_metaversion(partition->index, &partition->key->heapkeyspace,
+					&partition->key->allequalimage);
 	partition->key->anynullkeys = false;
 	partition->key->keysz = FX_CANDLE_KEYS;
 	for (int column = 0; column < FX_CANDLE_KEYS; column++)
