@@ -1,9 +1,11 @@
-# pg_upgrade carries a database with the extension and its data.
+# pg_upgrade carries databases with the extension and its data, of this version
+# and of the release before, whose catalogs meet the library of now.
 
 use strict;
 use warnings;
 use FindBin;
 use lib $FindBin::Bin;
+use FxCatalog;
 use FxTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -23,7 +25,10 @@ $old->start;
 $old->safe_psql('postgres', 'CREATE DATABASE fx');
 $old->safe_psql('fx', 'CREATE EXTENSION fxplatform CASCADE');
 fill($old, 'fx');
-my $dump = dump_of($old, 'fx');
+$old->safe_psql('postgres', 'CREATE DATABASE fx_old');
+$old->safe_psql('fx_old', q{CREATE EXTENSION fxplatform VERSION '1.0.0' CASCADE});
+fill($old, 'fx_old');
+my %dump = map { $_ => dump_of($old, $_) } qw(fx fx_old);
 $old->stop;
 
 my $new = PostgreSQL::Test::Cluster->new('new');
@@ -35,8 +40,18 @@ command_ok([ "$bindir/pg_upgrade", '--no-sync', '-b', $bindir, '-B', $bindir, '-
 		'-s', $new->host, '-p', $old->port, '-P', $new->port ], 'pg_upgrade runs');
 
 $new->start;
-is(dump_of($new, 'fx'), $dump, 'the dump is as it was');
-is($new->safe_psql('fx', 'SELECT count(*) FROM fx.migrate()'), '0', 'nothing is left to migrate');
+foreach my $db (qw(fx fx_old))
+{
+	is(dump_of($new, $db), $dump{$db}, "$db: the dump is as it was");
+	is($new->safe_psql($db, 'SELECT count(*) FROM fx.migrate()'), '0', "$db: nothing is left to migrate");
+}
+is($new->safe_psql('fx_old', q{SELECT extversion FROM pg_extension WHERE extname = 'fxplatform'}), '1.0.0', 'a release stays what it was');
+$new->safe_psql('fx_old', 'ALTER EXTENSION fxplatform UPDATE');
+# code, that is: tables came by the dump inside of pg_upgrade
+$new->safe_psql('postgres', 'CREATE DATABASE fresh');
+$new->safe_psql('fresh', 'CREATE EXTENSION fxplatform CASCADE');
+sub code { return [ grep { /^(extension|member|schema|initial|role|function|aggregate|type|operator|class|of|cast|migration|state) / && !/\d{4}_\d\d\b(?!_)/ || /^relation \S+ .*"relkind": "v"/ } @{ catalog($new, $_[0]) } ]; }
+is(catalog_difference(code('fx_old'), code('fresh')), '', 'and is updated as anywhere');
 $new->safe_psql('fx', q{UPDATE fx.users SET username = 'x' WHERE username = 'u1'});
 is($new->safe_psql('fx', q{SELECT count(*) FROM fx.audit_log WHERE resource_type = 'users' AND 'username' = ANY (changed_columns)}), '1', 'triggers work');
 $new->stop;

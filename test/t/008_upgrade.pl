@@ -289,4 +289,62 @@ rounds('and the release again');
 is(sql('maintained', q{SELECT count(*) FROM fx.maintenance_runs WHERE outcome = 'failed'}), '0', 'no step failed');
 
 $node->stop;
+
+# what this release does not need of the steps: scripts of a toy
+my $tool = "$FindBin::Bin/../../scripts/step-script.awk";
+sub step
+{
+	my @files = map { "$tempdir/toy$_.sql" } 1, 2;
+	my ($stdout, $stderr) = ('', '');
+
+	foreach my $n (0, 1)
+	{
+		open my $file, '>', $files[$n] or die $!;
+		print $file $_[$n], "\n";
+		close $file or die $!;
+	}
+	IPC::Run::run([ 'awk', '-f', $tool, 'from=1', 'to=2', @files ], '>', \$stdout, '2>', \$stderr);
+	$stdout =~ s/\A.*?@, pg_temp;\n//s;
+	return $stdout . $stderr;
+}
+my %f = (
+	one => "CREATE FUNCTION f(a integer, b text DEFAULT 'x, (y')\nRETURNS integer\nLANGUAGE sql\nAS \$\$SELECT 1; SELECT 'it''s';\$\$;",
+	comment => "COMMENT ON FUNCTION f(integer, text) IS 'f';",
+	rights => 'REVOKE ALL ON FUNCTION f(integer, text) FROM PUBLIC;',
+	view => "CREATE VIEW v AS SELECT f(1) AS x FROM t;",
+	of_view => 'GRANT SELECT ON v TO r;',
+	unlike => 'CREATE VIEW w AS SELECT nf(1) AS x FROM t;');
+my $all = join "\n", @f{qw(one comment rights view of_view unlike)};
+sub migration { return "INSERT INTO migration (version, up, down, attach) VALUES ('$_[0]', \$fx_migration\$\nup $_[1];\n\$fx_migration\$, \$fx_migration\$\ndown;\n\$fx_migration\$, \$fx_migration\$\n$_[2];\n\$fx_migration\$);"; }
+is(step($all, $all), '', 'equal scripts make no step');
+is(step($all, $all =~ s/SELECT 1/SELECT 2/r), "\n" . ($f{one} =~ s/CREATE/CREATE OR REPLACE/r =~ s/SELECT 1/SELECT 2/r) . "\n", 'a changed body is replaced');
+is(step($all, $all =~ s/a integer,/a integer DEFAULT 3,/r), "\n" . ($f{one} =~ s/CREATE/CREATE OR REPLACE/r =~ s/a integer,/a integer DEFAULT 3,/r) . "\n", 'so is one with a new default');
+is(step($all, $all =~ s/ DEFAULT 'x, \(y'//r), join("\n", '', 'DROP VIEW v;', '', 'DROP FUNCTION f(integer, text);', map { ('', $_) } $f{one} =~ s/ DEFAULT 'x, \(y'//r, @f{qw(comment rights view of_view)}) . "\n",
+	'what cannot be replaced goes and comes again, with its view, comments and rights');
+like(step($all, $all =~ s/RETURNS integer/RETURNS bigint/r), qr/^DROP FUNCTION f.*RETURNS bigint/ms, 'so does what returns something else');
+like(step($all, $all =~ s/\(a integer/(c integer/r), qr/^DROP FUNCTION f.*\(c integer/ms, 'or has parameters of other names');
+is(step($all, $all =~ s/COMMENT.*\n//r), "\nCOMMENT ON FUNCTION f(integer, text) IS NULL;\n", 'a comment that is gone is removed');
+like(step($all, $all =~ s/REVOKE.*\n//r), qr/^    GRANT EXECUTE ON FUNCTION f\(integer, text\) TO PUBLIC;$/m, 'a right that is gone is taken back');
+like(step($all, $all =~ s/TO r/TO r, s/r), qr/^    REVOKE SELECT ON v FROM r;\n    GRANT SELECT ON v TO r, s;$/m, 'a changed one is given anew');
+is(step($all, $f{unlike}), "\nDROP VIEW v;\n\nDROP FUNCTION f(integer, text);\n", 'what is gone is dropped, the last first');
+is(step(migration('1', 'a', 'b'), migration('1', 'z', 'b')), "\nUPDATE migration SET (up, down, attach) = (" . (migration('', 'z', 'b') =~ s/.*?'', //sr =~ s/\);$//r) . ")\n WHERE version = '1';\n", 'a changed script of a migration is written');
+like(step(migration('1', 'a', 'b'), migration('1', 'a', 'c')), qr/^SELECT migrate_in_script\(ARRAY\['1'\]::text\[\]\)$/m, 'and run where it attaches');
+like(step(migration('1', 'a', 'b') . "\n" . migration('2', 'a', 'b'), migration('1', 'a', 'b')), qr/^SELECT migrate\(.*IN \('2'\)\);\n\nDELETE FROM migration WHERE version IN \('2'\);$/ms, 'what only the other knows is undone');
+my %no = (
+	'no step changes TYPE t' => [ 'CREATE TYPE t AS (a integer);', 'CREATE TYPE t AS (a text);' ],
+	'no step drops TYPE t' => [ 'CREATE TYPE t AS (a integer);', '' ],
+	'a DO block changed' => [ "DO 'BEGIN END';", "DO 'BEGIN NULL; END';" ],
+	'two statements in a line' => [ $f{view} . ' ' . $f{view}, '' ],
+	'a string with escapes outside of a body' => [ "COMMENT ON VIEW v IS E'\\'';", '' ],
+	'not understood: ALTER VIEW v' => [ 'ALTER VIEW v OWNER TO r;', '' ],
+	'VIEW v is there twice' => [ "$f{view}\n$f{view}", '' ],
+	'no line LANGUAGE in FUNCTION g()' => [ 'CREATE FUNCTION g() RETURNS integer LANGUAGE sql AS $$SELECT 1$$;', '' ],
+	'migration 1 is out of order' => [ migration('2', 'a', 'b') . "\n" . migration('1', 'a', 'b'), '' ],
+	'migration 1 is gone, and it is not the newest' => [ migration('1', 'a', 'b') . "\n" . migration('2', 'a', 'b'), migration('2', 'a', 'b') ],
+	'no way to undo: REVOKE SELECT ON v FROM r' => [ "$f{view}\nREVOKE SELECT ON v FROM r;", $f{view} ]);
+foreach my $error (sort keys %no)
+{
+	like(step(@{ $no{$error} }), qr/^step-script: .*\Q$error\E/m, "an error: $error");
+}
+
 done_testing();
