@@ -185,9 +185,8 @@ BEGIN
                 END IF;
                 SELECT m.finished_at AS at INTO item
                   FROM fx.maintenance_runs m WHERE m.outcome <> 'skipped' ORDER BY m.id DESC LIMIT 1;
-                value := round(greatest(0, extract(epoch FROM clock_timestamp() - greatest(item.at, launched_at))
-                                        - current_setting('fxplatform.maintenance_interval')::interval
-                                          / interval '1 second'));
+                value := round(greatest(0, extract(epoch FROM clock_timestamp() - greatest(item.at, launched_at)
+                                        - current_setting('fxplatform.maintenance_interval')::interval)));
                 message := CASE WHEN item.at IS NULL THEN 'no step of maintenance has been recorded yet'
                     ELSE format('the last step of maintenance ended at %s', date_trunc('second', item.at)) END;
             END IF;
