@@ -112,14 +112,17 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION close_one(usr integer, part boolean) RETURNS void LANGUAGE plpgsql AS $$
+-- The oldest open trade of a symbol, in the order of idx_trades_open: by time alone
+-- the planner may walk through all that was ever closed.
+CREATE FUNCTION close_one(usr integer, part boolean, sym text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     ticket record;
     closed numeric;
 BEGIN
     PERFORM fx.lock_account(soak.uid(usr));
     SELECT t.id, t.symbol, t.type, coalesce(t.open_quantity, t.quantity) AS open INTO ticket
-      FROM fx.trades AS t WHERE t.user_id = soak.uid(usr) AND t.status = 'executed' AND t.closed_at IS NULL AND NOT t.is_backtest ORDER BY t.executed_at LIMIT 1;
+      FROM fx.trades AS t WHERE t.user_id = soak.uid(usr) AND t.symbol = sym AND t.status = 'executed' AND t.closed_at IS NULL AND NOT t.is_backtest
+     ORDER BY t.executed_at, t.id LIMIT 1;
     IF NOT FOUND THEN
         INSERT INTO soak.ledger (kind, outcome, user_id) VALUES ('close', 'nothing', soak.uid(usr));
         RETURN;
