@@ -81,7 +81,7 @@ ifneq ($(clash),)
 $(error name of a test is also that of a script or of a spec: $(clash))
 endif
 
-EXTRA_CLEAN = tmp_install tmp_instance $(DATA_built:=.tmp)
+EXTRA_CLEAN = tmp_install tmp_instance $(WHOLE) $(STEP_UP) $(STEP_DOWN) $(addsuffix .tmp,$(WHOLE) $(STEP_UP) $(STEP_DOWN))
 
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
@@ -91,6 +91,16 @@ all: $(DATA_built)
 $(WHOLE): $(SQL_PARTS) $(SQL_LAST) $(MIGRATIONS) scripts/bundle-migrations.sh $(EXTENSION).control
 	{ cat $(SQL_PARTS) && sh scripts/bundle-migrations.sh migrations && cat $(SQL_LAST); } \
 		> $@.tmp && mv $@.tmp $@
+
+# Once it is frozen, a version stays as it is.
+RELEASED = $(wildcard sql/upgrade/$(EXTENSION)--$(EXTVERSION).sql)
+ifneq ($(RELEASED),)
+.PHONY: as-released
+all: as-released
+as-released: $(WHOLE)
+	@cmp -s $(RELEASED) $(WHOLE) || \
+		{ echo "$(RELEASED) is released, and sql/ or migrations/ have changed: raise the version" >&2; exit 1; }
+endif
 
 $(STEP_UP): $(WHOLE) $(FROZEN) scripts/step-script.awk
 	awk -f scripts/step-script.awk from=$(PREVIOUS) to=$(EXTVERSION) $(FROZEN) $(WHOLE) \
