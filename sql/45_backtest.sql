@@ -39,17 +39,19 @@ AS $$
 DECLARE
     value text := config ->> key;
     part text[];
+    day date;
 BEGIN
     IF value IS NULL THEN
         RETURN NULL;
     END IF;
-    part := regexp_match(value, '^(\d{4})-(\d{2})-(\d{2})([T ].*)?$');
-    IF part IS NOT NULL AND jsonb_typeof(config -> key) = 'string' THEN
-        BEGIN
-            RETURN make_date(part[1]::integer, part[2]::integer, part[3]::integer);
-        EXCEPTION WHEN datetime_field_overflow THEN
-            NULL;               -- 2024-02-30: falls through to the error
-        END;
+    -- no make_date() with its error caught: a parallel query has no subtransactions
+    part := regexp_match(value, '^([0-9]{4})-(0[1-9]|1[0-2])-([0-2][0-9]|3[01])([T ].*)?$');
+    IF part[1] <> '0000' AND jsonb_typeof(config -> key) = 'string' THEN
+        day := make_date(part[1]::integer, part[2]::integer, 1) + (part[3]::integer - 1);
+        -- the 30th of February would be in March, the 0th in January
+        IF to_char(day, 'MM') = part[2] THEN
+            RETURN day;
+        END IF;
     END IF;
     RAISE EXCEPTION 'config key "%" is not a date', key
         USING ERRCODE = 'invalid_parameter_value',
