@@ -110,5 +110,5 @@ SELECT pg_temp.try(statement) FROM unnest(ARRAY['SELECT fx.enable_two_factor(NUL
 RESET ROLE;
 SELECT count(*) AS leaks FROM fx.audit_log, unnest(ARRAY[:'secret', :'other', 'fx1:']) AS secret WHERE position(secret IN concat(old_values, new_values)) > 0;
 ROLLBACK;
-SELECT format('COPY (SELECT) TO PROGRAM %L', format('rm ''%s''', :'keys')) AS remove \gset
+SELECT format('COPY (SELECT) TO PROGRAM %L', format('cat > /dev/null; rm ''%s''', :'keys')) AS remove \gset
 :remove;
