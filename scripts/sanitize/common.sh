@@ -70,6 +70,20 @@ wanted()
 	[ -z "${FXPLATFORM_TESTS:-}" ] || [ -n "${!chosen}" ]
 }
 
+# every_test_but "UNWANTED..."
+#	The regress tests that were chosen, or all, without some.
+every_test_but()
+{
+	local name
+
+	for name in ${tests_regress:-$(basename -s .sql "$tree"/test/sql/*.sql)}; do
+		case " $1 " in
+			*" $name "*) ;;
+			*) printf '%s ' "$name" ;;
+		esac
+	done
+}
+
 # need_header HEADER PACKAGE...
 need_header()
 {
@@ -171,6 +185,11 @@ suite()
 
 	shift
 	say "$name"
+	# the last one may have left it in recovery
+	for _ in $(seq 300); do
+		as_user "$bindir/pg_isready" -q && break
+		sleep 1
+	done
 	"$@" >"$out" 2>&1 || status=$?
 	LC_ALL=C grep -E '(FAILED|^not ok|Failed|Dubious|^(test/t|.*\.sql) )' "$out" || true
 	good=$(grep -cE '^(test .*\.\.\. ok|ok +[0-9]+ |.*\.(pl|sql) \.* ok$)' "$out" || true)
