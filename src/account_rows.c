@@ -239,9 +239,12 @@ fx_book_write(FxBook book, Relation rel, TupleTableSlot *slot, const FxBookRow *
 	{
 		int			i = facts[book].attnums[column] - 1;
 
+		/* others were never set */
+		if (!row->replace[column])
+			continue;
 		values[i] = row->values[column];
 		nulls[i] = row->nulls[column];
-		replace[i] = row->replace[column];
+		replace[i] = true;
 	}
 	fx_row_update(rel, slot, values, nulls, replace);
 
