@@ -7,6 +7,7 @@
  * more than all the rest.  Here a row that the transaction has locked is
  * replaced directly.  No trigger fires, no rights are asked for and no
  * constraint is checked, so callers write only numbers that they have checked.
+ * Columns that somebody has added and that are generated follow.
  * The update is HOT as long as no indexed column changes and the page has room.
  *
  *-------------------------------------------------------------------------
@@ -19,6 +20,7 @@
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "executor/executor.h"
+#include "executor/nodeModifyTable.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -26,6 +28,7 @@
 #include "account.h"
 #include "compat.h"
 
+static void compute_generated(Relation rel, TupleTableSlot *slot);
 static TM_Result write_row(Relation rel, ItemPointer tid, TupleTableSlot *slot, bool wait);
 static bool overwrite(HeapTuple tuple, TupleDesc tupdesc, const Datum *values, const bool *nulls,
 					  const bool *replace);
@@ -147,6 +150,21 @@ fx_row_patch(Relation rel, ItemPointer tid, TupleTableSlot *slot, int attnum, Da
 		write_row(rel, tid, slot, false) == TM_Ok;
 }
 
+/*
+ * An INSERT computes all that are stored; an UPDATE would ask for the columns
+ * that a statement names.
+ */
+static void
+compute_generated(Relation rel, TupleTableSlot *slot)
+{
+	EState	   *estate = CreateExecutorState();
+	ResultRelInfo *result_rel = makeNode(ResultRelInfo);
+
+	InitResultRelInfo(result_rel, rel, 0, NULL, 0);
+	ExecComputeStoredGenerated(result_rel, estate, slot, CMD_INSERT);
+	FreeExecutorState(estate);
+}
+
 static TM_Result
 write_row(Relation rel, ItemPointer tid, TupleTableSlot *slot, bool wait)
 {
@@ -154,7 +172,10 @@ write_row(Relation rel, ItemPointer tid, TupleTableSlot *slot, bool wait)
 	TM_Result	result;
 	LockTupleMode lockmode;
 	FxUpdateIndexes update;
+	TupleConstr *constr = RelationGetDescr(rel)->constr;
 
+	if (unlikely(constr != NULL && constr->has_generated_stored))
+		compute_generated(rel, slot);
 	result = table_tuple_update(rel, tid, slot, GetCurrentCommandId(true), GetActiveSnapshot(),
 								InvalidSnapshot, wait, &failure, &lockmode, &update);
 	if (result == TM_Ok && unlikely(fx_any_index_wants(update)))
