@@ -268,6 +268,8 @@ clean_up()
 	local status=$? pid data
 
 	trap - EXIT
+	# where the drill began to print, not where a command of it did
+	exec >&3
 	for pid in "${load[@]}"; do
 		kill "$pid" 2>/dev/null || true
 	done
@@ -297,6 +299,7 @@ use_postgres
 choose_workplace tmp_drill
 rm -rf "$work"
 prepare_sources
+exec 3>&1
 trap clean_up EXIT
 trap 'exit 1' HUP INT TERM
 drill=$tree/scripts/recovery-drill
