@@ -43,7 +43,7 @@ AS 'MODULE_PATHNAME', 'fx_charge_sign_in';
 REVOKE ALL ON FUNCTION charge_sign_in(bytea, integer, bigint, timestamptz) FROM PUBLIC;
 
 COMMENT ON FUNCTION charge_sign_in(bytea, integer, bigint, timestamptz)
-    IS 'counts an attempt in shared memory, which no rollback undoes, and returns NULL; or returns how long it has to wait; attempts and last_at say what fx.sign_in_failures knows; error 25006 in a read-only transaction, where a failure could not be recorded';
+    IS 'counts an attempt in shared memory, which no rollback undoes, and returns NULL; or returns how long it has to wait; attempts and last_at say what fx.sign_in_failures knows; errors: 25006 in a read-only transaction, where a failure could not be recorded, 22004 NULL but for last_at, 22023 negative, infinite, or a key under 8 bytes';
 
 CREATE FUNCTION forgive_sign_in(key bytea, whole boolean)
 RETURNS void

@@ -133,6 +133,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    target CONSTANT regclass := relation;
     item record;
     plaintext text;
     done bigint := 0;
@@ -142,7 +143,7 @@ BEGIN
            FROM ONLY %3$s t
           WHERE t.%2$I IS NOT NULL AND t.ctid >= $1 AND t.ctid < $2
             AND fx.encryption_version(t.%2$I) IS DISTINCT FROM $3
-            FOR NO KEY UPDATE', key_column, column_name, relation)
+            FOR NO KEY UPDATE', key_column, column_name, target)
         USING format('(%s,0)', first_page)::tid, format('(%s,0)', first_page + pages)::tid, newest
     LOOP
         BEGIN
@@ -155,7 +156,7 @@ BEGIN
                 USING ERRCODE = 'data_exception',
                       DETAIL = format('Table %s, row "%s".', relation, item.key);
         END;
-        EXECUTE format('UPDATE ONLY %s t SET %I = $1 WHERE t.ctid = $2', relation, column_name)
+        EXECUTE format('UPDATE ONLY %s t SET %I = $1 WHERE t.ctid = $2', target, column_name)
             USING fx.encrypt_value(plaintext, format('%s:%s', context, item.key)), item.place;
         done := done + 1;
     END LOOP;
@@ -166,7 +167,7 @@ $$;
 REVOKE ALL ON FUNCTION rotate_encryption_pages(text, text, text, text, integer, bigint, integer) FROM PUBLIC;
 
 COMMENT ON FUNCTION rotate_encryption_pages(text, text, text, text, integer, bigint, integer)
-    IS 'encrypts the values of a column on some pages of its table with the newest key and returns how many; error 22000 one of them cannot be authenticated';
+    IS 'encrypts the values of a column on some pages of its table with the newest key and returns how many; errors: 22000 one of them cannot be authenticated, 42P01 no such table';
 
 CREATE FUNCTION note_encryption_rotation(relation text, column_name text, newest integer)
 RETURNS void

@@ -55,7 +55,7 @@ PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'fx_has_partition';
 
 COMMENT ON FUNCTION has_partition(regclass, timestamptz)
-    IS 'whether a table that is partitioned by ranges of a timestamp has a partition for a time, whatever its name; NULL for NULL; error 42809 for another table';
+    IS 'whether a table that is partitioned by ranges of a timestamp has a partition for a time, whatever its name; NULL for NULL; errors: 42809 for another table, 42P01 no such relation';
 
 CREATE FUNCTION candle_fault(
     symbol text,

@@ -173,9 +173,13 @@ fx_ingest_candles_of_json(PG_FUNCTION_ARGS)
 Datum
 fx_has_partition(PG_FUNCTION_ARGS)
 {
-	Relation	parent = table_open(PG_GETARG_OID(0), AccessShareLock);
+	Relation	parent = try_table_open(PG_GETARG_OID(0), AccessShareLock);
 	bool		result;
 
+	if (parent == NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_UNDEFINED_TABLE),
+				errmsg("relation with OID %u does not exist", PG_GETARG_OID(0)));
 	if (parent->rd_rel->relkind != RELKIND_PARTITIONED_TABLE ||
 		RelationGetPartitionKey(parent)->strategy != PARTITION_STRATEGY_RANGE ||
 		RelationGetPartitionKey(parent)->partnatts != 1 ||

@@ -83,6 +83,7 @@ PG_FUNCTION_INFO_V1(fx_forgive_sign_in);
 static Memory *attach_memory(void);
 static Memory *attach_segment(dsm_handle handle);
 static int64 sequence_value(Oid sequence);
+static void check_charge(FunctionCallInfo fcinfo);
 static void check_key(bytea *key);
 static uint64 entry_key(const Memory *memory, bytea *key);
 static Entry *find_entry(Memory *memory, uint64 key, TimestampTz now);
@@ -102,10 +103,10 @@ static int64 delay_after(int64 attempts, int64 free);
 Datum
 fx_charge_sign_in(PG_FUNCTION_ARGS)
 {
-	bytea	   *login = PG_GETARG_BYTEA_PP(0);
-	int64		free = (int64) sign_in_failures * PG_GETARG_INT32(1);
-	int64		known_attempts = PG_ARGISNULL(3) ? 0 : PG_GETARG_INT64(2);
-	TimestampTz known_at = PG_ARGISNULL(3) ? 0 : PG_GETARG_TIMESTAMPTZ(3);
+	bytea	   *login;
+	int64		free;
+	int64		known_attempts = 0;
+	TimestampTz known_at = 0;
 	Memory	   *memory;
 	TimestampTz now;
 	uint64		key;
@@ -113,6 +114,15 @@ fx_charge_sign_in(PG_FUNCTION_ARGS)
 	Entry	   *entry;
 	Interval   *result;
 
+	check_charge(fcinfo);
+	login = PG_GETARG_BYTEA_PP(0);
+	free = (int64) sign_in_failures * PG_GETARG_INT32(1);
+	if (!PG_ARGISNULL(3))
+	{
+		/* more than this cost no more */
+		known_attempts = Min(PG_GETARG_INT64(2), PG_INT32_MAX);
+		known_at = PG_GETARG_TIMESTAMPTZ(3);
+	}
 	check_key(login);
 	memory = attach_memory();
 	key = entry_key(memory, login);
@@ -267,6 +277,24 @@ sequence_value(Oid sequence)
 	fcinfo->args[0].isnull = false;
 	value = FunctionCallInvoke(fcinfo);
 	return fcinfo->isnull ? 0 : DatumGetInt64(value);
+}
+
+static void
+check_charge(FunctionCallInfo fcinfo)
+{
+	for (int i = 0; i < 3; i++)
+	{
+		if (PG_ARGISNULL(i))
+			ereport(ERROR,
+					errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					errmsg("argument \"%s\" must not be null",
+						   i == 0 ? "key" : i == 1 ? "factor" : "attempts"));
+	}
+	if (PG_GETARG_INT32(1) < 1 || PG_GETARG_INT64(2) < 0 ||
+		(!PG_ARGISNULL(3) && TIMESTAMP_NOT_FINITE(PG_GETARG_TIMESTAMPTZ(3))))
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("arguments are not those of failures that were counted"));
 }
 
 static void
