@@ -11,7 +11,7 @@
 #	2. Random calls of everything that an application or a user may call, in
 #	   several sessions at once: test/fuzz/sql_fuzz.pl.
 #
-# Both run on libraries that trap undefined behaviour.  PG_CONFIG chooses the
+# Both run on libraries that stop at undefined behaviour.  PG_CONFIG chooses the
 # server; one with assertions finds more.
 #
 #	FXPLATFORM_FUZZ_HARNESS_SECONDS	of each target (60); 0 leaves them out
@@ -35,8 +35,6 @@ need_tool perl perl
 use_postgres
 choose_workplace tmp_fuzz
 trap 'stop_cluster "$work/cluster"' EXIT
-sanitize='-fsanitize=undefined -fno-sanitize-recover=undefined'
-warnings='-Wno-unknown-warning-option -Wno-ignored-optimization-argument -Wno-ignored-attributes'
 
 # build NAME FLAGS [LIBRARIES FILES...]
 #	Build a copy of the sources by clang, with more files when there are any,
@@ -69,6 +67,17 @@ build()
 	fi
 	run_make -j2 >"$work/$name.log" 2>&1 || { tail -n 40 "$work/$name.log" >&2; die "could not build"; }
 	install_into "$work/$name"
+}
+
+# runtime_library NAME EXTENSION
+#	Where clang has a library of its own.
+runtime_library()
+{
+	local file
+
+	file=$(clang -print-file-name="libclang_rt.$1-$(uname -m).$2")
+	[ -f "$file" ] || die "clang has no $(basename "$file"): install libclang-rt-dev"
+	echo "$file"
 }
 
 # fuzz_target NAME
@@ -128,18 +137,17 @@ write_seeds()
 		as_user perl -e 'while (<STDIN>) { chomp; open my $f, ">", "$ARGV[0]/seed-$."; print $f pack("H*", $_) }' "$2"
 }
 
-# trapped instructions end the process, with the runtime's words before
 found=0
+ubsan=$(runtime_library ubsan_standalone so)
+ubsan="$ubsan -Wl,-rpath,$(dirname "$ubsan")"
 mkdir -p "$work"
 [ -z "$user" ] || chown "$user" "$work"
 as_user rm -f "$work/table"
 
 if [ "$harness_seconds" -gt 0 ]; then
-	runtime=$(clang -print-file-name=libclang_rt.fuzzer_no_main-x86_64.a)
-	[ -f "$runtime" ] || need_tool_file "$runtime"
-	ubsan=$(dirname "$runtime")
+	runtime=$(runtime_library fuzzer_no_main a)
 	build fuzzed "-g -fsanitize=fuzzer-no-link,undefined -fno-sanitize-recover=undefined" \
-		"$runtime $ubsan/libclang_rt.ubsan_standalone-x86_64.so -Wl,-rpath,$ubsan -lstdc++" \
+		"$runtime $ubsan -lstdc++" \
 		"$top"/test/fuzz/fuzz_*.c
 	as_user cp "$top/test/fuzz/json.dict" "$work"
 	# a key, so that there is something to decrypt by
@@ -164,3 +172,27 @@ if [ "$harness_seconds" -gt 0 ]; then
 	done
 	stop_cluster "$work/cluster"
 fi
+
+if [ "$sql_seconds" -gt 0 ]; then
+	# undefined behaviour is a crash, and the server's log says where
+	build checked "-g -fsanitize=undefined -fno-sanitize-recover=undefined" "$ubsan" \
+		"$top/test/fuzz/sql/ubsan_options.c"
+	as_user rm -rf "$work/sql" "$work/keys"
+	printf '1:%s\n' "$(printf '%032d' 7 | base64)" | as_user sh -c "umask 077; cat >'$work/keys'"
+	start_cluster "$work/cluster" "fxplatform.key_file = '$work/keys'" "fxplatform.password_cost = 4" \
+		"log_min_messages = log" "log_checkpoints = off" "autovacuum_naptime = 5s" \
+		"max_locks_per_transaction = 256" "synchronous_commit = off"
+	as_user "$bindir/createdb" fuzz
+	as_user "$bindir/psql" -X -q -d fuzz -f "$top/test/fuzz/sql/setup.sql" >/dev/null
+	say "random statements for $sql_seconds seconds by $clients clients, seed $seed"
+	as_user perl "$top/test/fuzz/sql/sql_fuzz.pl" --psql "$bindir/psql" --database fuzz --dir "$work/sql" \
+		--seconds "$sql_seconds" --clients "$clients" --seed "$seed" || found=$((found + 1))
+	if grep -aE 'PANIC|TRAP|runtime error|was terminated by signal|could not find|unexpected' "$work/cluster/server.log"; then
+		grep -aA 2 'was terminated by signal' "$work/cluster/server.log" | head -n 40
+		found=$((found + 1))
+	fi
+	as_user cp "$work/cluster/server.log" "$work/sql"
+fi
+
+[ "$found" -eq 0 ] || die "fuzzing found something (seed $seed)"
+say "nothing found (seed $seed)"
