@@ -134,11 +134,11 @@ new_cluster()
 	} | as_user tee -a "$dir/postgresql.conf" >/dev/null
 }
 
-# start DIR PORT
+# start DIR PORT [OPTIONS]
 #	With the environment in which archive_command finds its configuration.
 start()
 {
-	as_user env "${setup[@]}" "$bindir/pg_ctl" -D "$1" -l "$1.log" -o "-p $2" -w -t 120 start >/dev/null
+	as_user env "${setup[@]}" "$bindir/pg_ctl" -D "$1" -l "$1.log" -o "-p $2 ${3:-}" -w -t 120 start >/dev/null
 }
 
 must_start()
@@ -171,7 +171,7 @@ until_value()
 restore_copy()
 {
 	ops restore --data-dir "$work/copy" --no-archive "$@" >/dev/null
-	must_start "$work/copy" 5433
+	must_start "$work/copy" 5433 '-c fsync=off'
 }
 
 # open_copy ARGS...

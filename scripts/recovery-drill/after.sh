@@ -141,7 +141,7 @@ passed "timeline $(value 5432 "SELECT substr(pg_walfile_name(pg_current_wal_lsn(
 
 begin "pg_dump into an empty cluster"
 new_cluster "$work/other" 5434
-must_start "$work/other" 5434
+must_start "$work/other" 5434 '-c fsync=off'
 setup+=(PGPORT=5434)
 ops restore-dump --jobs 2 "$dump" "$db"
 picture 5434 "$results/custom"
