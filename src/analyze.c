@@ -22,6 +22,7 @@
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
+#include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
 
@@ -42,6 +43,7 @@ fx_analyze_table(PG_FUNCTION_ARGS)
 	VacuumParams params;
 	char		relkind;
 
+	PreventCommandDuringRecovery("ANALYZE");
 	if (!ConditionalLockRelationOid(relid, ShareUpdateExclusiveLock))
 		PG_RETURN_BOOL(false);
 	relkind = get_rel_relkind(relid);
