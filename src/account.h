@@ -214,7 +214,5 @@ extern bool fx_row_lock(struct RelationData *rel, ItemPointer tid, struct TupleT
 extern void fx_row_fetch(struct RelationData *rel, ItemPointer tid, struct TupleTableSlot *slot);
 extern void fx_row_update(struct RelationData *rel, struct TupleTableSlot *slot,
 						  const Datum *values, const bool *nulls, const bool *replace);
-extern bool fx_row_patch(struct RelationData *rel, ItemPointer tid, struct TupleTableSlot *slot,
-						 int attnum, Datum value);
 
 #endif							/* FX_ACCOUNT_H */

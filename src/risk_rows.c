@@ -273,24 +273,17 @@ fx_limit_write(Relation rel, TupleTableSlot *slot, FxLimit *limit)
 {
 	int			natts = RelationGetNumberOfAttributes(rel);
 	int			column = layout.attnum[COL_CURRENT_VALUE] - 1;
-	Datum		value = limit->has_current ? fx_fixed_get_numeric(limit->current) : (Datum) 0;
 	Datum	   *values;
 	bool	   *nulls;
 	bool	   *replace;
-
-	/* mostly nobody has it, and the number is as long as the old one */
-	if (limit->has_current && fx_row_patch(rel, &limit->tid, slot, column + 1, value))
-	{
-		limit->tid = slot->tts_tid;
-		return;
-	}
 
 	if (!fx_row_lock(rel, &limit->tid, slot, false))
 		return;
 	values = (Datum *) palloc0(natts * sizeof(Datum));
 	nulls = (bool *) palloc0(natts * sizeof(bool));
 	replace = (bool *) palloc0(natts * sizeof(bool));
-	values[column] = value;
+	if (limit->has_current)
+		values[column] = fx_fixed_get_numeric(limit->current);
 	nulls[column] = !limit->has_current;
 	replace[column] = true;
 	fx_row_update(rel, slot, values, nulls, replace);

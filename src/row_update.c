@@ -29,7 +29,7 @@
 #include "compat.h"
 
 static void compute_generated(Relation rel, TupleTableSlot *slot);
-static TM_Result write_row(Relation rel, ItemPointer tid, TupleTableSlot *slot, bool wait);
+static TM_Result write_row(Relation rel, ItemPointer tid, TupleTableSlot *slot);
 static bool overwrite(HeapTuple tuple, TupleDesc tupdesc, const Datum *values, const bool *nulls,
 					  const bool *replace);
 static bool overwrite_value(Form_pg_attribute att, char *stored, Datum value);
@@ -109,7 +109,7 @@ fx_row_update(Relation rel, TupleTableSlot *slot, const Datum *values, const boo
 		ExecForceStoreHeapTuple(tuple, slot, true);
 	}
 
-	result = write_row(rel, &tid, slot, true);
+	result = write_row(rel, &tid, slot);
 	switch (result)
 	{
 		case TM_Ok:
@@ -122,32 +122,6 @@ fx_row_update(Relation rel, TupleTableSlot *slot, const Datum *values, const boo
 		default:
 			elog(ERROR, "unexpected result of updating a row: %u", result);
 	}
-}
-
-/*
- * Replace a column of a varlena type, in a row that is not locked, by a value of
- * the same length.  False, with nothing done, when it was NULL or of another
- * length, this is not the newest version or somebody has it locked.
- */
-bool
-fx_row_patch(Relation rel, ItemPointer tid, TupleTableSlot *slot, int attnum, Datum value)
-{
-	TupleDesc	tupdesc = RelationGetDescr(rel);
-	HeapTuple	tuple;
-	bool		should_free;
-	Datum		stored;
-	bool		isnull;
-
-	/* what this transaction has replaced itself is for fx_row_lock() to complain of */
-	if (!table_tuple_fetch_row_version(rel, tid, SnapshotSelf, slot))
-		return false;
-	ExecMaterializeSlot(slot);
-	tuple = ExecFetchSlotHeapTuple(slot, false, &should_free);
-	Assert(!should_free);
-	stored = heap_getattr(tuple, attnum, tupdesc, &isnull);
-	return !isnull &&
-		overwrite_value(TupleDescAttr(tupdesc, attnum - 1), DatumGetPointer(stored), value) &&
-		write_row(rel, tid, slot, false) == TM_Ok;
 }
 
 /*
@@ -166,7 +140,7 @@ compute_generated(Relation rel, TupleTableSlot *slot)
 }
 
 static TM_Result
-write_row(Relation rel, ItemPointer tid, TupleTableSlot *slot, bool wait)
+write_row(Relation rel, ItemPointer tid, TupleTableSlot *slot)
 {
 	TM_FailureData failure;
 	TM_Result	result;
@@ -177,7 +151,7 @@ write_row(Relation rel, ItemPointer tid, TupleTableSlot *slot, bool wait)
 	if (unlikely(constr != NULL && constr->has_generated_stored))
 		compute_generated(rel, slot);
 	result = table_tuple_update(rel, tid, slot, GetCurrentCommandId(true), GetActiveSnapshot(),
-								InvalidSnapshot, wait, &failure, &lockmode, &update);
+								InvalidSnapshot, true, &failure, &lockmode, &update);
 	if (result == TM_Ok && unlikely(fx_any_index_wants(update)))
 		insert_index_entries(rel, slot, update);
 	return result;
