@@ -7,16 +7,31 @@
 # shellcheck source=scripts/sanitize/server.sh
 . "$top/scripts/sanitize/server.sh"
 
-# discarding TEST...
-#	Run tests where every opportunity to lose what is cached of a catalog is
-#	taken.  The extension is made before, which alone would take half an hour.
+# discarding LEVEL
+#	What discard.sql prints with a level of debug_discard_caches.  The extension
+#	is made before, which alone would take half an hour.
 discarding()
 {
-	sql -c 'DROP DATABASE IF EXISTS contrib_regression' -c 'CREATE DATABASE contrib_regression TEMPLATE template0' \
-		-c 'ALTER DATABASE contrib_regression SET client_min_messages = notice'
-	sql -d contrib_regression -c 'SET client_min_messages = warning' -c 'CREATE EXTENSION fxplatform CASCADE' \
-		-c 'ALTER DATABASE contrib_regression SET debug_discard_caches = 1'
-	run_make installcheck ISOLATION= TAP_TESTS= REGRESS="$*" EXTRA_REGRESS_OPTS=--use-existing
+	sql -c "DROP DATABASE IF EXISTS discard" -c "CREATE DATABASE discard TEMPLATE template0" &&
+		sql -d discard -c 'SET client_min_messages = warning' -c 'CREATE EXTENSION fxplatform CASCADE' &&
+		sql -d discard -v level="$1" -f "$tree/scripts/sanitize/discard.sql"
+}
+
+# compare_discarding
+#	The same must come of it, whatever is thrown away meanwhile.
+compare_discarding()
+{
+	local level
+
+	for level in 0 1; do
+		discarding $level >"$base/logs/discard-$level.txt" || return 1
+	done
+	if diff -u "$base"/logs/discard-[01].txt; then
+		echo "ok 1 - discard.sql"
+	else
+		echo "not ok 1 - discard.sql"
+		return 1
+	fi
 }
 
 build_server
@@ -46,13 +61,12 @@ if wanted regress; then
 	# Two show what a worker has for itself: a custom setting that was set back
 	# is unset there, and a warning that is given once is given once a process.
 	tests_regress=$(every_test_but 'audit_trail identity_setting')
-	PGOPTIONS="-c $parallel=regress" suite parallel-regress regress
-
-	# These reach what the library remembers of tables, types, functions and
-	# plans.  A statement takes a hundred times as long.
-	# shellcheck disable=SC2086
-	suite discard-regress discarding ${FXPLATFORM_DISCARD_TESTS:-audit_trail audit_columns audit_redaction trade_changes partitions load_candles
-		close_trade risk_report try_trade backtest_lifecycle column_encryption}
+	if [ -n "$tests_regress" ]; then
+		PGOPTIONS="-c $parallel=regress" suite parallel-regress regress
+	fi
+fi
+if [ -z "${FXPLATFORM_TESTS:-}" ]; then
+	suite discard-caches compare_discarding
 fi
 note_crashes assert-log "$base/cluster/server.log"
 stop_server
