@@ -125,6 +125,7 @@ replay()
 	shift
 	for file in "$@"; do
 		printf '%s: ' "$file"
+		# shellcheck disable=SC2016
 		printf '\\timing on\nSELECT fuzz.try($fuzz$%s$fuzz$, '"'\\\\x%s'"');\n' "$query" "$(od -An -v -tx1 <"$file" | tr -d ' \n')" |
 			PGOPTIONS='-c search_path=pg_catalog,fx' as_user "$bindir/psql" -X -q -At -d fuzz
 	done
@@ -133,6 +134,7 @@ replay()
 # write_seeds NAME DIR
 write_seeds()
 {
+	# shellcheck disable=SC2016
 	awk -F '|' -v name="$1" '$1 == name { print $2 }' "$work/seeds" |
 		as_user perl -e 'while (<STDIN>) { chomp; open my $f, ">", "$ARGV[0]/seed-$."; print $f pack("H*", $_) }' "$2"
 }
@@ -166,9 +168,9 @@ if [ "$harness_seconds" -gt 0 ]; then
 
 	say "coverage-guided, $harness_seconds seconds a target, seed $seed"
 	printf '%-20s %9s %9s %7s %7s  %s\n' target runs accepted edges corpus result
-	[ $# -gt 0 ] || set -- $(cd "$top/test/fuzz/targets" && ls | sed 's/\.sql$//')
+	[ $# -gt 0 ] || set -- "$top"/test/fuzz/targets/*.sql
 	for target in "$@"; do
-		fuzz_target "$target"
+		fuzz_target "$(basename "$target" .sql)"
 	done
 	stop_cluster "$work/cluster"
 fi

@@ -79,11 +79,13 @@ sub run
 	return @results;
 }
 
+# finish(hard): one that does not answer is not waited for
 sub finish
 {
-	my ($self) = @_;
+	my ($self, $hard) = @_;
 
 	close $self->{in};
+	kill TERM => $self->{process} if $hard;
 	waitpid $self->{process}, 0;
 	return;
 }

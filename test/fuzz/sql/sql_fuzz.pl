@@ -43,6 +43,8 @@ my %in_order = (
 	'42804' => qr/load_candles|staging_columns|timeframe_spans/,
 	# a relation that there is not, as regclass shows it
 	'42601' => qr/partition_expired|timeframe_spans|estimated_rows/,
+	# its argument is a condition
+	'42P02' => qr/estimated_rows/,
 	'F0000' => qr/crypt|key_version|two_factor/,
 );
 
@@ -198,7 +200,7 @@ sub run_client
 			if ($result->{state} eq 'lost')
 			{
 				# the server may be starting again
-				$session->finish;
+				$session->finish(1);
 				for (1 .. 60)
 				{
 					sleep 1;
