@@ -11,6 +11,15 @@ use warnings;
 # its argument as SQL
 my %never = map { $_ => 1 } qw(run_migration_script run_maintenance_step);
 
+# Columns that make a row which triggers look at closely
+my %complete = (
+	trades => qr/^(?:user_id|symbol|type|order_type|quantity|price|status|executed_at)$/,
+	cash_flows => qr/^(?:user_id|amount|reason)$/,
+	risk_limits => qr/^(?:user_id|name|type|limit_type|limit_value)$/,
+	market_data => qr/^(?:symbol|timeframe|timestamp|open_price|high_price|low_price|close_price|volume)$/,
+	backtests => qr/^(?:user_id|strategy_id|name|config)$/,
+);
+
 # Procedures end transactions, so no block may be around them
 sub new
 {
@@ -32,6 +41,9 @@ sub random_statement
 	my ($self) = @_;
 	my $choice = rand;
 
+	# a row of many values is stored only where all of them are tame
+	$self->values_of->{wild} = $self->values_of->pick(0, 0.05, 0.3, 0.5);
+	$self->values_of->{wild} /= 10 if $choice < 0.18;
 	return $self->write if $choice < 0.18 && @{ $self->{tables} };
 	return $self->read if $choice < 0.21;
 	return $self->call($self->values_of->pick(@{ $self->{functions} }));
@@ -218,7 +230,12 @@ sub name
 sub some_columns
 {
 	my ($self, $table) = @_;
-	return grep { $_->{required} ? rand() < 0.98 : rand() < 0.35 } @{ $table->{columns} };
+	my $complete = $complete{ $table->{name} };
+
+	return grep { $_->{name} =~ $complete } @{ $table->{columns} } if $complete && rand() < 0.5;
+	my $often = $self->values_of->pick(0.1, 0.1, 0.4);
+
+	return grep { $_->{required} ? rand() < 0.99 : rand() < $often } @{ $table->{columns} };
 }
 
 sub column_value
@@ -233,7 +250,7 @@ sub column_value
 		return FxValues::quote($id);
 	}
 	return FxValues::quote($self->{own_id}) if $column->{name} eq 'user_id' && $self->{own_id} && rand() < 0.8;
-	return 'DEFAULT' if rand() < 0.1;
+	return 'DEFAULT' if rand() < ($column->{required} ? $v->{wild} / 5 : 0.1);
 	return $v->value($column->{type}, $column->{name}, $table->{name});
 }
 

@@ -9,9 +9,6 @@ use strict;
 use warnings;
 use Digest::MD5 qw(md5_hex);
 
-# How many of an argument's values are extremes of its type
-my $WILD = 0.3;
-
 my %wild = (
 	text => [
 		q{''}, q{' '}, q{'NULL'}, q{'NaN'}, q{'-1'}, q{'1e400'}, q{'infinity'}, q{'now'}, q{'{}'}, q{'[]'}, q{'%s%n%%'},
@@ -120,6 +117,8 @@ sub new
 {
 	my ($class, %self) = @_;
 
+	# what part of values is extreme; changes from statement to statement
+	$self{wild} = 0.3;
 	return bless \%self, $class;
 }
 
@@ -153,7 +152,7 @@ sub uuid_of
 	my ($self, $kind) = @_;
 	my $pool = $self->{ids}{$kind};
 
-	return quote($self->pick(@$pool)) . '::uuid' if $pool && @$pool && rand() < 0.9;
+	return quote($self->pick(@$pool)) . '::uuid' if $pool && @$pool && rand() >= $self->{wild} / 3;
 	return quote($self->pick('00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff', $self->new_uuid)) . '::uuid';
 }
 
@@ -173,8 +172,8 @@ sub value
 	my ($self, $type, $name, $object) = @_;
 	my $expression;
 
-	return 'NULL::' . ($type eq 'cstring' ? 'cstring' : $type) if rand() < 0.06;
-	$expression = $self->meant($type, $name // '', $object // '') if rand() >= $WILD;
+	return 'NULL::' . ($type eq 'cstring' ? 'cstring' : $type) if rand() < $self->{wild} / 4;
+	$expression = $self->meant($type, $name // '', $object // '') if rand() >= $self->{wild};
 	return $expression // $self->extreme($type);
 }
 
@@ -222,8 +221,8 @@ sub meant
 	return $self->json($name, $object) if $base eq 'jsonb';
 	if ($base eq 'numeric')
 	{
-		return sprintf '%.5f', 1.05 + rand 0.1 if $name =~ /price|open|high|low|close|bid|ask|stop_loss|take_profit/;
-		return $self->pick(1, 100, 1000, 10000, 0.01, 100000) if $name =~ /quantity|amount|size/;
+		return sprintf '%.5f', ($name =~ /high|ask/ ? 1.16 : $name =~ /low|bid/ ? 0.94 : 1.05) + rand 0.1 if $name =~ /price|open|high|low|close|bid|ask|stop_loss|take_profit/;
+		return $self->pick(1, 100, 1000, 10000, 0.01, 100000, 5000000) if $name =~ /quantity|amount|size/;
 		return $self->pick(1000, 10000, 100000.5) if $name =~ /balance/;
 		return $self->pick(0, 0.5, 7) if $name =~ /commission|swap/;
 		return sprintf '%.2f', rand(200) - 90;
@@ -234,6 +233,7 @@ sub meant
 		return sprintf "timestamptz '2024-03-%02d %02d:%02d+00'", 1 + rand 30, rand 24, rand() < 0.7 ? 0 : rand 60;
 	}
 	return sprintf "date '2024-%02d-%02d'", 1 + rand 12, 1 + rand 28 if $base eq 'date';
+	return $self->pick('true', 'false') if $base eq 'boolean';
 	return $self->pick(1 .. 12) if $base =~ /^(?:small|big)?int(?:eger)?$/;
 	return;
 }
@@ -249,6 +249,7 @@ sub meant_text
 	  : $name eq 'type' && $object =~ /limit|preset/ ? 'risk_type'
 	  : undef;
 
+	return quote($self->pick(qw(executed executed executed pending cancelled rejected))) if $name eq 'status' && $object eq 'trades';
 	return quote($self->pick(@{ $enumerated{ $kind // $name } })) if $kind ? 1 : $enumerated{$name};
 	return quote($self->pick('buy', 'sell')) if $name eq 'type' && $object ne 'strategies';
 	return quote($self->pick('manual', 'ai_generated', 'backtested')) if $name eq 'type';
@@ -263,6 +264,7 @@ sub meant_text
 	return $self->uuid_of('trades') . '::text' if $name eq 'resource_id' || $name eq 'id';
 	return quote($self->pick('fuzz:1', 'fuzz:2')) if $name eq 'context';
 	return quote($self->pick('trend', 'mean', 'eurusd', 'a b', '"exact words"')) if $name =~ /query|name|title|reason/;
+	return quote(substr(md5_hex(rand), 0, 8)) if $name =~ /external_id|broker_id|code$/;
 	return quote($self->pick('2024_01_20_initial_schema', '2024_03_01_instruments', 'none')) if $name eq 'target' || $name eq 'version';
 	return;
 }
@@ -287,7 +289,7 @@ sub candle
 	my @types = ('text', 'text', 'timestamptz', ('numeric') x 5);
 	my @names = qw(symbol timeframe timestamp open_price high_price low_price close_price volume);
 
-	return 'NULL::fx.candle' if rand() < 0.03;
+	return 'NULL::fx.candle' if rand() < $self->{wild} / 10;
 	return sprintf "ROW('EURUSD', '1m', timestamptz '2024-03-04 10:%02d+00', 1.1, 1.2, 1.0, 1.1, %d)::fx.candle", rand 60, rand 100 if rand() < 0.5;
 	return 'ROW(' . join(', ', map { $self->value($types[$_], $names[$_], 'candle') } 0 .. 7) . ')::fx.candle';
 }
@@ -333,7 +335,7 @@ sub json_number
 {
 	my ($self) = @_;
 
-	return $self->extreme('numeric') if rand() < 0.1;
+	return $self->extreme('numeric') if rand() < $self->{wild} / 3;
 	return sprintf '%.4f', rand() < 0.5 ? 1 + rand 0.2 : rand(100) - 45;
 }
 
