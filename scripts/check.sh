@@ -32,7 +32,7 @@ suite()
 	say "$name"
 	"$@" 2>&1 | tee "$out" || status=$?
 	good=$(grep -cE '^(test .*\.\.\. ok|ok +[0-9]+ |.*\.(pl|sql) \.* ok$)' "$out" || true)
-	bad=$(grep -cE '^(test .*FAILED|not ok +[0-9]+ |.*\.(pl|sql) \.* *$|.*\((Wstat|Tests): )' "$out" || true)
+	bad=$(grep -cE '^(test .*FAILED|not ok +[0-9]+ |.*\.(pl|sql) +\(Wstat: )' "$out" || true)
 	if [ $status -ne 0 ] && [ "$bad" -eq 0 ]; then
 		bad=1
 	fi
