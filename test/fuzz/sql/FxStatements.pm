@@ -45,7 +45,7 @@ sub random_statement
 	$self->values_of->{wild} = $self->values_of->pick(0, 0.05, 0.3, 0.5);
 	$self->values_of->{wild} /= 10 if $choice < 0.18;
 	return $self->write if $choice < 0.18 && @{ $self->{tables} };
-	return $self->read if $choice < 0.21;
+	return $self->read if $choice < 0.25;
 	return $self->call($self->values_of->pick(@{ $self->{functions} }));
 }
 
