@@ -55,4 +55,8 @@ start_server "$wrapper"
 run_suites regress isolation
 note_crashes asan-log "$base/cluster/server.log"
 stop_server
-note_reports 'ERROR: AddressSanitizer'
+note_reports 'ERROR: AddressSanitizer' "$reports"
+# a report that says something else is none the less a report
+if [ -n "$(find "$reports" -type f -size +0)" ] && [ ! -s "$base/logs/places.txt" ]; then
+	die "there are reports of another kind in $reports"
+fi
