@@ -111,6 +111,7 @@ my ($head_seq, $head_hash) = split /\|/, $node->safe_psql('postgres', q{SELECT s
 is($node->safe_psql('postgres', "SELECT fx.remove_exported_audit($seq, '$hash')"), '50', 'removed an old part');
 $node->safe_psql('postgres', q{INSERT INTO fx.strategies (user_id, name, type) VALUES ('00000000-0000-4000-8000-0000000000a3', 'not sealed', 'manual')});
 $node->safe_psql('postgres', q{DELETE FROM fx.users WHERE username = 'u4'});
+$node->safe_psql('postgres', 'DO $$ BEGIN FOR i IN 1 .. 20000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$');
 $node->command_ok([ 'pg_dump', '-Fc', '-f', "$dir/dump", 'postgres' ], 'dump');
 my $other = make_node('other');
 foreach my $target ([ $node, 'here' ], [ $other, 'elsewhere' ])
