@@ -58,9 +58,10 @@ if wanted regress; then
 	else
 		parallel=force_parallel_mode
 	fi
-	# Two show what a worker has for itself: a custom setting that was set back
-	# is unset there, and a warning that is given once is given once a process.
-	tests_regress=$(every_test_but 'audit_trail identity_setting')
+	# Three show what a worker has for itself: a custom setting that was set back
+	# is unset there, a warning that is given once is given once a process, and a
+	# session that was revoked is noticed by the first look of each.
+	tests_regress=$(every_test_but 'audit_trail identity_setting user_sessions')
 	if [ -n "$tests_regress" ]; then
 		PGOPTIONS="-c $parallel=regress" suite parallel-regress regress
 	fi

@@ -8,12 +8,12 @@ need_tool lcov lcov
 
 build_library COPT='--coverage -O0 -U_FORTIFY_SOURCE'
 
-# count DIR FILE
-#	Write what was counted in the objects of a folder, by source, to FILE.
+# count DIR BASE FILE
+#	Write what was counted in the objects of a folder, compiled in BASE, to FILE.
 count()
 {
-	as_user lcov --quiet --capture --directory "$1" --base-directory "$tree" --no-external \
-		--directory "$tree" --output-file "$2" 2>"$base/logs/lcov.log" ||
+	as_user lcov --quiet --capture --directory "$1" --base-directory "$2" --no-external \
+		--directory "$tree" --output-file "$3" 2>"$base/logs/lcov.log" ||
 		{ cat "$base/logs/lcov.log" >&2; die "lcov failed"; }
 }
 
@@ -37,7 +37,7 @@ unreached()
 start_server
 commit_fault fault_reached >"$base/logs/fault.log"
 stop_server
-count "$tree/scripts/sanitize/fault" "$base/logs/fault.info"
+count "$tree/scripts/sanitize/fault" "$tree/scripts/sanitize/fault" "$base/logs/fault.info"
 unreached "$base/logs/fault.info" >"$base/logs/fault-unreached.txt"
 self_test 'a line that was not reached' 'PG_RETURN_INT32\(-1\)' "$base/logs/fault-unreached.txt"
 if grep -q 'if (PG_GETARG_INT32(0) == 0)' "$base/logs/fault-unreached.txt"; then
@@ -50,7 +50,7 @@ run_suites regress isolation tap pgtap
 stop_server
 
 started=$SECONDS
-count "$tree/src" "$base/coverage.info"
+count "$tree/src" "$tree" "$base/coverage.info"
 genhtml --quiet --prefix "$tree" --output-directory "$base/html" "$base/coverage.info"
 unreached "$base/coverage.info" >"$base/unreached.txt"
 
