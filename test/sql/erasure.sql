@@ -93,7 +93,7 @@ BEGIN
     END LOOP;
 END
 $$;
-SELECT * FROM pg_temp.rows_with('lovelace|countess|augusta|"King|1815|phone|horse') ORDER BY 1;
+SELECT * FROM pg_temp.rows_with('lovelace|countess|augusta|"King|44 1815|phone|horse') ORDER BY 1;
 SELECT count(*) > 0 AS it_looks FROM pg_temp.rows_with(:'ada');
 SELECT action, changed_columns, new_values ->> 'email' AS email, old_values ->> 'first_name' AS old_first_name, new_values ->> 'preferences' AS preferences, (SELECT string_agg(k, ' ' ORDER BY k COLLATE "C") FROM jsonb_object_keys(new_values -> 'redacted_hashes') AS k) AS hashed
   FROM fx.audit_log WHERE resource_type = 'users' AND resource_id = :'ada' AND changed_columns @> '{email}' ORDER BY created_at;
