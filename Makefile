@@ -5,14 +5,14 @@
 # install what is missing and then call the second group.  Everything else is
 # plain PGXS, honours PG_CONFIG and DESTDIR, and installs nothing by apt.
 
-ONE_COMMAND = check demo demo-stop bench check-clean matrix recovery-drill soak fuzz \
+ONE_COMMAND = check demo demo-stop bench check-clean matrix major-upgrade recovery-drill soak fuzz \
 	check-valgrind check-ubsan check-asan coverage deb dist
 
 ifneq ($(filter $(ONE_COMMAND),$(MAKECMDGOALS)),)
 
 .PHONY: $(ONE_COMMAND)
 
-check demo bench matrix recovery-drill soak fuzz deb dist:
+check demo bench matrix major-upgrade recovery-drill soak fuzz deb dist:
 	@./scripts/$@.sh
 
 # by hand: what they take is in doc/testing.md
@@ -23,7 +23,7 @@ demo-stop:
 	@./scripts/demo.sh stop
 
 check-clean:
-	rm -rf tmp_run tmp_check tmp_matrix tmp_drill tmp_soak tmp_fuzz tmp_sanitize tmp_deb demo_run
+	rm -rf tmp_run tmp_check tmp_matrix tmp_drill tmp_soak tmp_fuzz tmp_sanitize tmp_deb tmp_upgrade demo_run
 
 else
 
