@@ -76,21 +76,6 @@ static bool ask_partition(FxLookup *lookup, int i, const FxCandleRequest *reques
 static bool query_table(const FxCandleRequest *request, FxCandle *candle);
 
 /*
- * Find the newest candle of a series with oldest <= timestamp <= at.
- */
-bool
-fx_lookup_candle(const char *symbol, FxTimeframe timeframe, TimestampTz at,
-				 TimestampTz oldest, FxCandle *candle)
-{
-	FxLookup   *lookup = fx_lookup_begin();
-	bool		found;
-
-	found = fx_lookup_next(lookup, symbol, strlen(symbol), timeframe, at, oldest, candle);
-	fx_lookup_end(lookup);
-	return found;
-}
-
-/*
  * Begin lookups that share what they open.  All of them see the snapshot that
  * is active now, which must stay so until fx_lookup_end(); on an error there
  * is nothing to do.

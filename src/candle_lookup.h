@@ -33,7 +33,4 @@ extern bool fx_lookup_may_have(FxLookup *lookup, const char *symbol, int symbol_
 							   TimestampTz at, TimestampTz oldest);
 extern void fx_lookup_end(FxLookup *lookup);
 
-extern bool fx_lookup_candle(const char *symbol, FxTimeframe timeframe, TimestampTz at,
-							 TimestampTz oldest, FxCandle *candle);
-
 #endif							/* FX_CANDLE_LOOKUP_H */
