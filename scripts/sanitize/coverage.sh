@@ -12,9 +12,11 @@ build_library COPT='--coverage -O0 -U_FORTIFY_SOURCE'
 #	Write what was counted in the objects of a folder, compiled in BASE, to FILE.
 count()
 {
-	as_user lcov --quiet --capture --directory "$1" --base-directory "$2" --no-external \
-		--directory "$tree" --output-file "$3" 2>"$base/logs/lcov.log" ||
-		{ cat "$base/logs/lcov.log" >&2; die "lcov failed"; }
+	{
+		as_user lcov --quiet --capture --directory "$1" --base-directory "$2" --no-external --output-file "$3.parts" &&
+			# a header is counted by each source that includes it
+			as_user lcov --quiet --add-tracefile "$3.parts" --output-file "$3"
+	} 2>"$base/logs/lcov.log" || { cat "$base/logs/lcov.log" >&2; die "lcov failed"; }
 }
 
 # unreached FILE
