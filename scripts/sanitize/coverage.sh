@@ -23,17 +23,17 @@ count()
 #	Lines that were never executed, as "file:line: text".
 unreached()
 {
-	local source line
-
-	sed -n -e 's/^SF:/S /p' -e 's/^DA:\([0-9]*\),0$/L \1/p' "$1" |
-		while read -r what value; do
-			if [ "$what" = S ]; then
-				source=$value
-			else
-				line=$(sed -n "${value}p" "$source")
-				printf '%s:%s:%s\n' "${source#"$tree"/}" "$value" "$line"
-			fi
-		done
+	awk -v prefix="$tree/" '
+		/^SF:/ {
+			file = substr($0, 4)
+			lines = 0
+			while ((getline text < file) > 0)
+				line[++lines] = text
+			close(file)
+			if (index(file, prefix) == 1)
+				file = substr(file, length(prefix) + 1)
+		}
+		/^DA:[0-9]+,0$/ { split(substr($0, 4), count, ","); print file ":" count[1] ":" line[count[1]] }' "$1"
 }
 
 start_server
