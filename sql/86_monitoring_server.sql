@@ -52,8 +52,7 @@ BEGIN
             place := ceil((23 + CASE WHEN item.some_null THEN (item.columns + 7) / 8 ELSE 0 END) / 8.0) * 8;
         END IF;
         -- behind a column that is sometimes null any place is as likely as another
-        pad := CASE WHEN place = trunc(place) THEN -place % item.alignment ELSE -1 END;
-        pad := CASE WHEN place = trunc(place) THEN (item.alignment + pad) % item.alignment
+        pad := CASE WHEN place = trunc(place) THEN (item.alignment - place % item.alignment) % item.alignment
                     ELSE (item.alignment - 1) / 2.0 END;
         place := place + (1 - coalesce(item.nulls, 0)) * (pad + coalesce(item.width, 0));
 
