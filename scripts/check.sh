@@ -4,7 +4,8 @@
 #	Install what the tests need, build, and run all of them in a throw-away
 #	cluster: pg_regress, isolation specs, TAP, pgTAP.
 #
-# With CI set, warnings of gcc and clang are errors.
+# With CI set, warnings of gcc and clang are errors.  FXPLATFORM_TAP_JOBS says how
+# many TAP tests run at a time, by default one for each processor up to four.
 
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -16,6 +17,8 @@ prepare_sources
 as_user mkdir -p "$work"
 trap 'stop_cluster "$work/cluster"' EXIT
 
+tap_jobs=${FXPLATFORM_TAP_JOBS:-$(nproc)}
+[ "$tap_jobs" -le 4 ] || tap_jobs=4
 passed=0
 failed=0
 skipped=0
@@ -31,7 +34,7 @@ suite()
 	shift
 	say "$name"
 	"$@" 2>&1 | tee "$out" || status=$?
-	good=$(grep -cE '^(test .*\.\.\. ok|ok +[0-9]+ |.*\.(pl|sql) \.* ok$)' "$out" || true)
+	good=$(grep -cE '^(test .*\.\.\. ok|ok +[0-9]+ |.*\.(pl|sql) \.* ok( +[0-9]+ ms.*)?$)' "$out" || true)
 	bad=$(grep -cE '^(test .*FAILED|not ok +[0-9]+ |.*\.(pl|sql) +\(Wstat: )' "$out" || true)
 	if [ $status -ne 0 ] && [ "$bad" -eq 0 ]; then
 		bad=1
@@ -51,10 +54,11 @@ show_diffs()
 	fi
 }
 
-# TAP tests make their own clusters, which read these settings
+# TAP tests make their own clusters, which read these settings.  Much of their
+# time is waiting: for servers, for workers, for the disk.
 tap_tests()
 {
-	TEMP_CONFIG=$server_conf run_make installcheck REGRESS= ISOLATION=
+	TEMP_CONFIG=$server_conf run_make installcheck REGRESS= ISOLATION= PROVE_FLAGS="--timer --jobs=$tap_jobs"
 }
 
 say "building with PostgreSQL $("$pg_config" --version | sed 's/^PostgreSQL //')"

@@ -2,8 +2,9 @@
 # was acknowledged is lost, nothing appears that was not attempted, and books,
 # roll-ups and the audit trail agree.
 #
-# FXPLATFORM_CRASH_ROUNDS is the number of rounds, 10 by default; 20 take a minute.  FXPLATFORM_CRASH_SEED repeats
-# the moments and the ways of a run, as far as time allows.
+# FXPLATFORM_CRASH_ROUNDS is the number of rounds, 20 by default, which take a
+# minute.  FXPLATFORM_CRASH_SEED repeats the moments and the ways of a run, as
+# far as time allows.
 #
 # fsync is off, as in every test: SIGKILL does not take what the system has been
 # given.  What it takes is memory, of one process or of all.
@@ -18,7 +19,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-my $rounds = $ENV{FXPLATFORM_CRASH_ROUNDS} || 10;
+my $rounds = $ENV{FXPLATFORM_CRASH_ROUNDS} || 20;
 my $seed = $ENV{FXPLATFORM_CRASH_SEED} || int(rand(1000000));
 srand($seed);
 
