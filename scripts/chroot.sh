@@ -6,13 +6,20 @@
 #
 #	chroot_dir MAJOR		where it is or would be
 #	have_chroot MAJOR		is it there and complete?
-#	make_chroot MAJOR		make it, unless it is there
+#	take_chroot MAJOR		have it to ourselves, and make it, unless it is there
+#	leave_chroot MAJOR		let others have it
 #	in_chroot MAJOR COMMAND...	run a command in it, as root, in /
 #
 # They are kept in tmp_chroot below the checkout, or in FXPLATFORM_CHROOTS, about
 # 2 GB each; to start afresh remove the folder.  What is mounted for a command is
 # mounted in a namespace of its own and gone with the last of its processes, so
 # that nothing of this machine can hang below a folder that somebody removes.
+#
+# A chroot is one script's at a time, from take_chroot on: others wait.  Who needs
+# several takes them in the order of their numbers, or leaves one before the next.
+
+# the open lock of each major that we have
+declare -A chroot_lock=()
 
 # chroot_suite MAJOR
 #	The release of Debian that has it.
@@ -77,26 +84,62 @@ in_chroot()
 	enter "$(chroot_dir "$major")" "$@"
 }
 
+# take_chroot MAJOR
+#	The lock is that of an open file, which those inherit whom we start: after a
+#	kill it lasts as long as one of them.
+take_chroot()
+{
+	local major=$1 lock fd
+
+	[ "$(uname -s)" = Linux ] || die "only Linux has chroots of Debian"
+	[ -z "${chroot_lock[$major]:-}" ] || return 0
+	chroot_suite "$major" >/dev/null
+	lock=$(chroot_dir "$major").lock
+	while :; do
+		as_root mkdir -p "$(dirname "$lock")"
+		as_root touch "$lock"
+		# reading is enough for a lock, and all that an ordinary user may do
+		exec {fd}<"$lock"
+		if ! flock --nonblock $fd; then
+			say "waiting for whoever uses the chroot for PostgreSQL $major ($lock)"
+			flock $fd
+		fi
+		# somebody who starts afresh removes locks, too
+		[ ! "$lock" -ef "/proc/self/fd/$fd" ] || break
+		exec {fd}<&-
+	done
+	chroot_lock[$major]=$fd
+	have_chroot "$major" || make_chroot "$major"
+}
+
+leave_chroot()
+{
+	local fd=${chroot_lock[$1]:-}
+
+	[ -n "$fd" ] || return 0
+	unset "chroot_lock[$1]"
+	exec {fd}<&-
+}
+
 # make_chroot MAJOR
-#	With everything that building and testing need.  It becomes the cached one
-#	only when it is complete.
+#	With everything that building and testing need.  It gets its name only when
+#	it is complete, and on disk; what an interrupted one left goes first.
 make_chroot()
 {
 	local major=$1 dir new suite mirror
 
-	have_chroot "$major" && return 0
-	[ "$(uname -s)" = Linux ] || die "only Linux has chroots of Debian"
 	suite=$(chroot_suite "$major")
 	need_tool debootstrap debootstrap debian-archive-keyring
 	dir=$(chroot_dir "$major")
 	new=$dir.new
 	mirror=$(debian_mirror)
-	as_root mkdir -p "$(dirname "$dir")"
 
 	say "making a chroot of Debian $suite for PostgreSQL $major (some minutes, 2 GB)"
-	as_root rm -rf "$new" "$dir"
+	as_root rm -rf --one-file-system "$new" "$dir"
+	# debootstrap mounts, too, and unmounts only when it is not killed
 	# shellcheck disable=SC2086
-	as_root debootstrap --variant=minbase "$suite" "$new" $mirror >"$new.log" 2>&1 ||
+	as_root unshare --mount --propagation private debootstrap --variant=minbase "$suite" "$new" $mirror 2>&1 |
+		as_root tee "$new.log" >/dev/null ||
 		{ tail -n 20 "$new.log" >&2; die "debootstrap could not make $suite"; }
 	printf '#!/bin/sh\nexit 101\n' | as_root tee "$new/usr/sbin/policy-rc.d" >/dev/null
 	as_root chmod 755 "$new/usr/sbin/policy-rc.d"
@@ -106,14 +149,17 @@ make_chroot()
 	as_root mkdir -p "$new/etc/postgresql-common"
 	echo 'create_main_cluster = false' | as_root tee "$new/etc/postgresql-common/createcluster.conf" >/dev/null
 	# shellcheck disable=SC2016
-	enter "$new" sh -c 'apt-get update -q && apt-cache show "$1" >/dev/null' sh "postgresql-$major" >>"$new.log" 2>&1 ||
+	enter "$new" sh -c 'apt-get update -q && apt-cache show "$1" >/dev/null' sh "postgresql-$major" 2>&1 |
+		as_root tee -a "$new.log" >/dev/null ||
 		die "Debian $suite has no PostgreSQL $major (any more)"
 	enter "$new" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
 		build-essential clang gzip libipc-run-perl libtap-parser-sourcehandler-pgtap-perl \
-		"postgresql-$major" "postgresql-server-dev-$major" "postgresql-$major-pgtap" >>"$new.log" 2>&1 ||
+		"postgresql-$major" "postgresql-server-dev-$major" "postgresql-$major-pgtap" 2>&1 |
+		as_root tee -a "$new.log" >/dev/null ||
 		{ tail -n 20 "$new.log" >&2; die "apt-get could not install PostgreSQL $major into $new"; }
 	enter "$new" apt-get clean
+	as_root sync -f "$new"
 	as_root touch "$new/.complete"
-	as_root mv "$new" "$dir"
+	as_root mv -T "$new" "$dir"
 	as_root rm -f "$new.log"
 }

@@ -278,14 +278,14 @@ clean_up()
 	done
 }
 
-majors=${*:-17 18}
+majors=$(tr ' ' '\n' <<<"${*:-17 18}" | sort -nu | xargs)
 FXPLATFORM_SKIP_BROWSER=yes install_missing test
 PG_CONFIG=${PG_CONFIG:-$(ls -d /usr/lib/postgresql/*/bin/pg_config 2>/dev/null | sort -V | head -n 1)}
 use_postgres
 old=$(pg_major "$pg_config")
 for major in $majors; do
 	[ "$major" -gt "$old" ] || die "PostgreSQL $major is not newer than $old, which is here"
-	make_chroot "$major"
+	take_chroot "$major"
 done
 choose_workplace tmp_upgrade
 prepare_sources

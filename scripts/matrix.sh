@@ -84,7 +84,6 @@ test_major()
 			</dev/null 2>&1 | tee "$logs/$major.log" || status=$?
 		describe "$major" env >"$logs/$major.server"
 	else
-		make_chroot "$major"
 		say "PostgreSQL $major, in $(chroot_dir "$major")"
 		copy_tree "$major"
 		results=$(chroot_dir "$major")$inside/tmp_run/summary
@@ -109,7 +108,9 @@ for major in $majors; do
 	installed_here "$major" || chroot_suite "$major" >/dev/null
 done
 for major in $majors; do
+	installed_here "$major" || take_chroot "$major"
 	test_major "$major" || bad="$bad $major"
+	leave_chroot "$major"
 done
 
 say "every supported server"
