@@ -89,6 +89,7 @@ BEGIN
         RAISE EXCEPTION 'argument "%" must not be null', CASE WHEN relation IS NULL THEN 'relation' ELSE 'column_name' END
             USING ERRCODE = 'null_value_not_allowed';
     END IF;
+    PERFORM fx.relation_name(relation);
     IF (SELECT c.relkind FROM pg_class c WHERE c.oid = relation) <> 'r' THEN
         RAISE EXCEPTION '% is not an ordinary table', relation
             USING ERRCODE = 'wrong_object_type',
@@ -122,7 +123,7 @@ $$;
 REVOKE ALL ON FUNCTION register_encrypted_column(regclass, name, name) FROM PUBLIC;
 
 COMMENT ON FUNCTION register_encrypted_column(regclass, name, name)
-    IS 'has fx.rotate_encryption_keys encrypt a column anew, a text or varchar with room for it, in rows told by key_column (NULL: the primary key); returns the context of the column: that of a value is this, a colon and the text of key_column; for the owner of the platform; errors: 42809 no ordinary table, 42703 no such column, 22023 no unique column, 23505 registered already, 22004 NULL';
+    IS 'has fx.rotate_encryption_keys encrypt a column anew, a text or varchar with room for it, in rows told by key_column (NULL: the primary key); returns the context of the column: that of a value is this, a colon and the text of key_column; for the owner of the platform; errors: 42P01 no such relation, 42809 no ordinary table, 42703 no such column, 22023 no unique column, 23505 registered already, 22004 NULL';
 
 -- Values are found by the pages of their table, so that no index is needed and
 -- each page is read once.  Values in clear are encrypted too.

@@ -140,23 +140,35 @@ COMMENT ON FUNCTION html_data(numeric, text)
 
 CREATE FUNCTION nice_step(span numeric, parts integer)
 RETURNS numeric
-LANGUAGE sql
+LANGUAGE plpgsql
 IMMUTABLE
 STRICT
 PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT trim_scale(step)
-      FROM (SELECT greatest(-8, floor(log(greatest(span, 0.00000001) / parts)))::integer AS exponent) AS e,
-           unnest(ARRAY[1, 2, 5, 10, 20]) AS digit,
-           LATERAL (SELECT digit * ('1e' || exponent)::numeric AS step) AS s
-     WHERE step * parts >= span
-     ORDER BY step
-     LIMIT 1
+DECLARE
+    exponent integer;
+BEGIN
+    IF span IN ('NaN', 'Infinity', '-Infinity') THEN
+        RAISE EXCEPTION 'argument "%" must be finite', 'span'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF parts < 1 THEN
+        RAISE EXCEPTION 'argument "%" must be at least 1', 'parts'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    exponent := greatest(-8, floor(log(greatest(span, 0.00000001) / parts)));
+    RETURN (SELECT trim_scale(s.step)
+              FROM unnest(ARRAY[1, 2, 5, 10, 20]) AS digit,
+                   LATERAL (SELECT digit * ('1e' || exponent)::numeric AS step) AS s
+             WHERE s.step * parts >= span
+             ORDER BY s.step
+             LIMIT 1);
+END
 $$;
 
 COMMENT ON FUNCTION nice_step(numeric, integer)
-    IS 'the smallest of 1, 2, 5 times a power of ten, not below 0.00000001, of which so many parts cover a span; NULL for NULL';
+    IS 'the smallest of 1, 2, 5 times a power of ten, not below 0.00000001, of which so many parts cover a span; NULL for NULL; errors: 22023 span not finite or parts below 1, 22003 a step out of range of numeric';
 
 CREATE FUNCTION time_ticks(since timestamptz, until timestamptz, OUT tick timestamptz, OUT label text)
 RETURNS SETOF record

@@ -38,6 +38,11 @@ DECLARE
     missing text[] := '{}';
     expressions text[] := '{}';
 BEGIN
+    IF staging IS NULL THEN
+        RAISE EXCEPTION 'argument "%" must not be null', 'staging'
+            USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    PERFORM fx.relation_name(staging);
     FOR item IN
         SELECT v.names, v.kind
           FROM (VALUES (1, ARRAY['symbol', 's'], 'text'),
@@ -96,7 +101,7 @@ END
 $$;
 
 COMMENT ON FUNCTION staging_columns(regclass)
-    IS 'for fx.load_candles: the columns of a staging table as SQL expressions over its alias s, in the order and with the types of fx.candle; errors: 42703 columns missing, 42804 a column has another type';
+    IS 'for fx.load_candles: the columns of a staging table as SQL expressions over its alias s, in the order and with the types of fx.candle; errors: 22004 NULL, 42P01 no such relation, 42703 columns missing, 42804 a column has another type';
 
 -- Runs as the caller: what he may not read is not loaded, and what he may
 -- not write is not written.
@@ -122,6 +127,7 @@ DECLARE
               IS DISTINCT FROM
               (excluded.open_price, excluded.high_price, excluded.low_price, excluded.close_price, excluded.volume)
         RETURNING m.created_at';
+    table_name text;
     latest timestamptz;
     stamp timestamptz;
     kind "char";
@@ -141,6 +147,7 @@ BEGIN
         RAISE EXCEPTION 'argument "%" must not be null', 'staging'
             USING ERRCODE = 'null_value_not_allowed';
     END IF;
+    table_name := fx.relation_name(staging);
     fields := fx.staging_columns(staging);
 
     SELECT c.relkind INTO kind FROM pg_class c WHERE c.oid = staging;
@@ -149,7 +156,7 @@ BEGIN
         row_order := 's.ctid';
         -- it must not change between the statements; who only reads it cannot lock it
         IF has_table_privilege(staging, 'UPDATE, DELETE, TRUNCATE') THEN
-            EXECUTE format('LOCK TABLE %s IN SHARE MODE', staging);
+            EXECUTE format('LOCK TABLE %s IN SHARE MODE', table_name);
         END IF;
     END IF;
 
@@ -159,7 +166,7 @@ BEGIN
         'SELECT array_agg(d.symbol), array_agg(d.instrument)
            FROM (SELECT s.symbol, fx.instrument_symbol(s.symbol) AS instrument
                    FROM (SELECT DISTINCT %s AS symbol FROM %s AS s OFFSET 0) AS s OFFSET 0) AS d
-          WHERE d.instrument <> d.symbol', fields[1], staging)
+          WHERE d.instrument <> d.symbol', fields[1], table_name)
        INTO spellings, symbols;
 
     latest := clock_timestamp() + interval '1 day';
@@ -171,14 +178,14 @@ BEGIN
            FROM %10$s AS s LEFT JOIN unnest($1, $2) AS n (symbol, instrument) ON n.symbol = %1$s
           WHERE fx.candle_fault(%1$s, %2$s, %3$s, %4$s, %5$s, %6$s, %7$s, %8$s, $3) IS NULL',
         fields[1], fields[2], fields[3], fields[4], fields[5], fields[6], fields[7], fields[8],
-        row_order, staging);
+        row_order, table_name);
 
     EXECUTE format(
         'INSERT INTO fx.market_data_rejects (reason, candle)
          SELECT f.fault, to_jsonb(s)
            FROM %9$s AS s, LATERAL (SELECT fx.candle_fault(%1$s, %2$s, %3$s, %4$s, %5$s, %6$s, %7$s, %8$s, $1)) AS f (fault)
           WHERE f.fault IS NOT NULL',
-        fields[1], fields[2], fields[3], fields[4], fields[5], fields[6], fields[7], fields[8], staging)
+        fields[1], fields[2], fields[3], fields[4], fields[5], fields[6], fields[7], fields[8], table_name)
       USING latest;
     GET DIAGNOSTICS rejected = ROW_COUNT;
 
@@ -242,4 +249,4 @@ REVOKE ALL ON FUNCTION load_candles(regclass) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION load_candles(regclass) TO fx_app;
 
 COMMENT ON FUNCTION load_candles(regclass)
-    IS 'checks the rows of a staging table and merges them into fx.market_data as fx.ingest_candles does, for any number of rows; columns are found by name, text ones are read as from JSON; the staging table stays as it is; runs with the rights of the caller; errors: 22004 NULL, 42703 columns missing, 42804 a column of another type, 42501 not allowed to read it';
+    IS 'checks the rows of a staging table and merges them into fx.market_data as fx.ingest_candles does, for any number of rows; columns are found by name, text ones are read as from JSON; the staging table stays as it is; runs with the rights of the caller; errors: 22004 NULL, 42P01 no such relation, 42703 columns missing, 42804 a column of another type, 42501 not allowed to read it';

@@ -46,7 +46,21 @@ STABLE
 PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    name CONSTANT text := fx.relation_name(relation);
 BEGIN
+    IF (SELECT count(*) <> 3
+          FROM pg_class c
+          JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+          JOIN pg_type t ON t.oid = a.atttypid
+         WHERE c.oid = relation AND c.relkind IN ('r', 'p')
+           AND CASE a.attname WHEN 'symbol' THEN t.typcategory = 'S'
+                              WHEN 'timeframe' THEN t.typcategory = 'S'
+                              WHEN 'timestamp' THEN t.oid = 'timestamptz'::regtype END) THEN
+        RAISE EXCEPTION 'argument "%" must be a table of candles, not %', 'relation', name
+            USING ERRCODE = 'wrong_object_type',
+                  DETAIL = 'Such a table has columns "symbol" and "timeframe" of text, and "timestamp" of type timestamp with time zone.';
+    END IF;
     RETURN QUERY EXECUTE format($q$
         WITH RECURSIVE series AS (
             (SELECT m.symbol, m.timeframe FROM %1$s m ORDER BY m.symbol, m.timeframe LIMIT 1)
@@ -63,12 +77,14 @@ BEGIN
                      WHERE m.symbol = s.symbol AND m.timeframe = s.timeframe))
           FROM series s
          GROUP BY s.timeframe
-        $q$, relation);
+        $q$, name);
 END
 $$;
 
+REVOKE ALL ON FUNCTION timeframe_spans(regclass) FROM PUBLIC;
+
 COMMENT ON FUNCTION timeframe_spans(regclass)
-    IS 'the timeframes of a table of candles or of one partition, with the first and the last timestamp of each; walks the unique index';
+    IS 'the timeframes of a table of candles or of one partition, with the first and the last timestamp of each; walks the unique index; errors: 22004 NULL, 42P01 no such relation, 42809 no table of candles';
 
 CREATE FUNCTION estimated_rows(relation regclass, condition text DEFAULT 'true')
 RETURNS bigint
@@ -76,15 +92,16 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    name CONSTANT text := fx.relation_name(relation);
     plan jsonb;
     counted bigint;
 BEGIN
     -- The planner takes a table that was never vacuumed for ten pages at least.
     IF pg_relation_size(relation) < 4 * 1024 * 1024 THEN
-        EXECUTE format('SELECT count(*) FROM %s t WHERE %s', relation, condition) INTO counted;
+        EXECUTE format('SELECT count(*) FROM %s t WHERE %s', name, condition) INTO counted;
         RETURN counted;
     END IF;
-    EXECUTE format('EXPLAIN (FORMAT JSON) SELECT FROM %s t WHERE %s', relation, condition) INTO plan;
+    EXECUTE format('EXPLAIN (FORMAT JSON) SELECT FROM %s t WHERE %s', name, condition) INTO plan;
     RETURN (plan -> 0 -> 'Plan' ->> 'Plan Rows')::bigint;
 END
 $$;
@@ -92,7 +109,7 @@ $$;
 REVOKE ALL ON FUNCTION estimated_rows(regclass, text) FROM PUBLIC;
 
 COMMENT ON FUNCTION estimated_rows(regclass, text)
-    IS 'how many rows of a table meet a condition, which is SQL over t: counted below 4 MB, the planner''s estimate above; volatile because EXPLAIN is';
+    IS 'how many rows of a table meet a condition, which is SQL over t: counted below 4 MB, the planner''s estimate above; volatile because EXPLAIN is; errors: 22004 NULL relation, 42P01 no such relation, those of the condition';
 
 -- Where a feed has stopped, its last month stays.
 CREATE FUNCTION retention_cutoff(keep interval, newest timestamptz)
@@ -212,7 +229,7 @@ BEGIN
             rows := fx.estimated_rows(part.partition);
             RETURN NEXT;
         ELSIF longest IS NULL THEN
-            EXECUTE format('SELECT EXISTS (SELECT FROM %s)', part.partition) INTO kept;
+            EXECUTE format('SELECT EXISTS (SELECT FROM %s)', fx.relation_name(part.partition)) INTO kept;
             IF kept THEN
                 longest := least(part.lower, fx.retention_cutoff(part.keep, NULL));
             END IF;
@@ -354,8 +371,10 @@ BEGIN
 END
 $$;
 
+REVOKE ALL ON FUNCTION partition_expired(text, regclass, timestamptz) FROM PUBLIC;
+
 COMMENT ON FUNCTION partition_expired(text, regclass, timestamptz)
-    IS 'whether everything that a partition of fx.market_data or fx.quotes holds, attached or not, has expired up to its upper bound';
+    IS 'whether everything that a partition of fx.market_data (parent market_data) or fx.quotes (quotes: by the bound alone) holds, attached or not, has expired up to its upper bound; errors: those of fx.timeframe_spans for market_data';
 
 -- With a plain DETACH, which waits for everybody who reads the table: up to
 -- lock_timeout.

@@ -77,6 +77,8 @@ BEGIN
 END
 $$;
 
+REVOKE ALL ON FUNCTION detach_statements(boolean) FROM PUBLIC;
+
 COMMENT ON FUNCTION detach_statements(boolean)
     IS 'what is to be done next with each of fx.marked_partitions: the statement that detaches it, finishes an interrupted detach, or drops it; interrupted takes the mark from those that are whole, instead of detaching them';
 

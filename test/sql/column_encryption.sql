@@ -98,7 +98,7 @@ CREATE SCHEMA "Brokers";
 CREATE TABLE "Brokers".account (number integer PRIMARY KEY, "Secret" text, note varchar(20), code text UNIQUE);
 CREATE TABLE "Brokers".no_key (secret text);
 SELECT pg_temp.try(format('SELECT fx.register_encrypted_column(%L, %L, %L)', t, c, k)) FROM (VALUES (NULL, 'x', NULL), ('"Brokers".account', NULL, NULL), ('"Brokers".account', 'secret', NULL), ('"Brokers".account', 'number', NULL),
-    ('"Brokers".no_key', 'secret', NULL), ('"Brokers".account', 'Secret', 'note'), ('fx.market_data', 'symbol', NULL), ('fx.users', 'two_factor_secret', NULL)) AS v (t, c, k);
+    ('"Brokers".no_key', 'secret', NULL), ('"Brokers".account', 'Secret', 'note'), ('fx.market_data', 'symbol', NULL), ('fx.users', 'two_factor_secret', NULL), ('4294967295', 'secret', NULL)) AS v (t, c, k);
 SELECT fx.register_encrypted_column('"Brokers".account', 'Secret') AS context;
 SELECT pg_temp.try($$SELECT fx.register_encrypted_column('"Brokers".account', 'Secret', 'code')$$);
 SELECT * FROM fx.encrypted_columns ORDER BY relation COLLATE "C";

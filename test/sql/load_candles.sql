@@ -88,6 +88,11 @@ SELECT * FROM fx.load_candles('bad');
 ROLLBACK TO s;
 SELECT * FROM fx.load_candles('nothing');
 ROLLBACK TO s;
+SELECT * FROM fx.load_candles(4294967295);
+\echo :LAST_ERROR_SQLSTATE
+ROLLBACK TO s;
+SELECT * FROM fx.staging_columns(NULL);
+ROLLBACK TO s;
 SELECT fx.number_or_nan(v) FROM unnest('{1.5, x, NaN, 1e50, -Infinity, 1e-9, NULL}'::text[]) v;
 SELECT fx.time_or_infinity(v) = timestamptz '2024-01-02 00:00+00', isfinite(fx.time_or_infinity(v)) FROM unnest('{2024-01-02, 2024-01-02T01:00:00+01:00, now, "", NULL}'::text[]) v;
 ROLLBACK;

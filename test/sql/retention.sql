@@ -224,6 +224,34 @@ SHOW lock_timeout;
 SAVEPOINT s;
 SELECT * FROM apply_retention(NULL);
 ROLLBACK TO s;
+-- a regclass need not be that of a relation, nor a relation a table of candles
+CREATE TABLE fx."of ""times""" (symbol text, timeframe integer, "timestamp" timestamptz);
+CREATE FUNCTION pg_temp.try(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    what text;
+    detail text;
+BEGIN
+    EXECUTE statement;
+    RETURN 'done';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS what = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
+    RETURN concat_ws(' / ', SQLSTATE, what, nullif(detail, ''));
+END
+$$;
+SELECT call, pg_temp.try(format('SELECT * FROM fx.' || call, r)) AS answer
+  FROM unnest(ARRAY['timeframe_spans(%L)', 'estimated_rows(%L)', $c$partition_expired('market_data', %L, now())$c$]) WITH ORDINALITY AS c (call, n),
+       unnest(ARRAY[NULL, '0', '4294967295']) WITH ORDINALITY AS r (r, m) ORDER BY n, m;
+SELECT r, pg_temp.try(format('SELECT * FROM fx.timeframe_spans(%L)', r)) AS answer
+  FROM unnest(ARRAY['fx.trades', 'fx."of ""times"""', 'fx.idx_market_data_unique', 'fx.partition_health']) AS r;
+SELECT pg_temp.try($$SELECT fx.estimated_rows('fx.trades', 'nothing')$$);
+ALTER TABLE fx."of ""times""" ALTER COLUMN timeframe TYPE text;
+INSERT INTO fx."of ""times""" VALUES ('EURUSD', '1h', '2024-01-02'), ('EURUSD', '1h', '2024-01-03'), ('GBPUSD', '1h', '2024-01-01'), ('GBPUSD', '5m', '2024-01-04');
+SELECT * FROM timeframe_spans('fx."of ""times"""') ORDER BY 1;
+ROLLBACK TO s;
+SET LOCAL ROLE fx_app;
+SELECT c AS call, has_function_privilege(c, 'EXECUTE') AS may
+  FROM unnest('{fx.timeframe_spans(regclass),"fx.partition_expired(text,regclass,timestamptz)",fx.detach_statements(boolean)}'::text[]) AS c;
+ROLLBACK TO s;
 \set VERBOSITY sqlstate
 SELECT drop_expired_partition('market_data', 'market_data_' || to_char(pg_temp.m(-1) AT TIME ZONE 'UTC', 'YYYY_MM'), pg_temp.m(0));
 \set VERBOSITY default

@@ -139,7 +139,7 @@ DROP TABLE many;
 -- numbers, lengths and axes
 SELECT v, html_money(v), html_short(v), html_percent(v), html_number(v) FROM unnest(ARRAY[NULL, 0, -0.00000001, 0.05, 0.0949, 0.096, -1234.565, 999.5, 12345, 999499, 999500, 1234567890, 1e12, 123456789012345678, 1e30, -1e30]) AS v;
 SELECT v, html_duration(v) FROM unnest(ARRAY[NULL, 0, 59.94, 60, 3599, 3600, 90061, 863999, 864000, 3e10]) AS v;
-SELECT span, parts, nice_step(span, parts) FROM (VALUES (10, 5), (11, 5), (0, 4), (0.00000003, 1), (1e30, 7), (1, 1), (7, 3)) AS v (span, parts);
+SELECT span, parts, nice_step(span, parts) FROM (VALUES (10, 5), (11, 5), (0, 4), (0.00000003, 1), (1e30, 7), (1, 1), (7, 3), (-5, 2)) AS v (span, parts);
 SELECT (value_axis(-7, 12)).*;
 SELECT (value_axis(5, 5)).low, (value_axis(5, 5)).high;
 SELECT s, u, string_agg(label, ' | ' ORDER BY tick) FROM (VALUES
@@ -156,6 +156,17 @@ SELECT tearsheet('[{"profit": 1}]', 0, 'x');
 ROLLBACK TO s;
 SELECT trade_order('{}');
 ROLLBACK TO s;
+SELECT nice_step(1, 0);
+ROLLBACK TO s;
+SELECT nice_step(1, -1);
+ROLLBACK TO s;
+SELECT nice_step('NaN', 1);
+ROLLBACK TO s;
+SELECT nice_step('-Infinity', 1);
+ROLLBACK TO s;
+SELECT nice_step(('9' || repeat('0', 131071))::numeric, 1);
+ROLLBACK TO s;
+SELECT nice_step(NULL, 0) IS NULL AND nice_step('NaN', NULL) IS NULL AS nothing;
 SELECT * FROM trade_order('[{"profit": 1, "closedAt": "2024-01-03"}, {"profit": 2, "executedAt": "2024-01-01", "closedAt": "2024-01-02"}]');
 SELECT * FROM trade_order('[{"profit": 1}]');
 
