@@ -6,7 +6,7 @@
 # plain PGXS, honours PG_CONFIG and DESTDIR, and installs nothing by apt.
 
 ONE_COMMAND = check demo demo-stop bench check-clean matrix major-upgrade recovery-drill soak fuzz \
-	check-valgrind check-ubsan check-asan coverage deb dist
+	check-assert check-valgrind check-ubsan check-asan coverage deb dist
 
 ifneq ($(filter $(ONE_COMMAND),$(MAKECMDGOALS)),)
 
@@ -16,7 +16,7 @@ check demo bench matrix major-upgrade recovery-drill soak fuzz deb dist:
 	@./scripts/$@.sh
 
 # by hand: what they take is in doc/testing.md
-check-valgrind check-ubsan check-asan coverage:
+check-assert check-valgrind check-ubsan check-asan coverage:
 	@./scripts/sanitize.sh $(@:check-%=%)
 
 demo-stop:
