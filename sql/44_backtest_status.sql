@@ -57,6 +57,25 @@ $$;
 COMMENT ON FUNCTION guard_backtest_status()
     IS 'trigger, BEFORE UPDATE OF status FOR EACH ROW on fx.backtests, when the status changes; refuses an illegal change (XF003)';
 
+-- The audit trail refers to the actor, whose row it locks at the end of a change
+-- (src/audit_actor.c).  Who deletes a user has that row before those of his
+-- backtests; so it comes first here, too, or the two wait for each other.
+CREATE FUNCTION lock_actor()
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM fx.users u WHERE u.id = fx.current_user_id() FOR KEY SHARE;
+END
+$$;
+
+REVOKE ALL ON FUNCTION lock_actor() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION lock_actor() TO fx_app, fx_user;
+
+COMMENT ON FUNCTION lock_actor()
+    IS 'keeps fx.current_user_id() from being deleted until the transaction ends, waiting for a deletion under way; does nothing without one';
+
 -- Locks a backtest that is about to change its status, and returns its config.
 -- The row stays locked until the transaction ends, so that of two callers the
 -- second sees what the first did.
@@ -68,6 +87,7 @@ AS $$
 DECLARE
     run record;
 BEGIN
+    PERFORM fx.lock_actor();
     SELECT b.status, b.config INTO run
       FROM fx.backtests b
      WHERE b.id = backtest_id
@@ -118,6 +138,7 @@ BEGIN
         RAISE EXCEPTION 'argument "progress" must be between 0 and 100'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    PERFORM fx.lock_actor();
     UPDATE fx.backtests b
        SET progress = greatest(b.progress, report_progress.progress)
      WHERE b.id = backtest_id AND b.status = 'running';

@@ -82,7 +82,7 @@ SELECT results_eq(
              ('guard_account'), ('guard_trade'), ('hash_is_weak'), ('hash_password'), ('health'),
              ('health_notes'), ('health_report'), ('ingest_candles'), ('ingest_candles'), ('ingest_candles'),
              ('is_maintained_database'), ('issue_api_key'), ('keep_candle_revision'), ('know_empty_partitions'),
-             ('limit_lock_timeout'), ('load_candles'), ('lock_account'), ('lock_backtest'), ('lock_work'),
+             ('limit_lock_timeout'), ('load_candles'), ('lock_account'), ('lock_actor'), ('lock_backtest'), ('lock_work'),
              ('maintain'), ('make_candle_months'), ('mark_account'), ('mark_account_batch'), ('mark_accounts'),
              ('mark_partition'), ('measure_platform'), ('measure_server'), ('migrate'), ('migrate_in_script'),
              ('migration_losses'), ('newest_key_version'), ('note_candle_change'), ('note_changed_partitions'),
