@@ -334,10 +334,18 @@ fx_prices_changed(void)
 Datum
 fx_forget_prices(PG_FUNCTION_ARGS)
 {
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				errmsg("function \"%s\" was not called by trigger manager", TRIGGER_NAME));
+	/* elsewhere its NULL would suppress the row */
+	if (!TRIGGER_FIRED_AFTER(trigdata->tg_event))
+		ereport(ERROR,
+				errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				errmsg("function \"%s\" must be fired AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE",
+					   TRIGGER_NAME));
 	fx_prices_changed();
 	return PointerGetDatum(NULL);
 }
