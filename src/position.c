@@ -42,8 +42,9 @@ fx_position_average_cost(const FxPosition *position, FxSide side, int128 quantit
 	check_quantity(position, side, quantity);
 	if (quantity == position->quantity[side])
 		return position->cost[side];
+	/* less than all of it */
 	if (!fx_wide_mul_div(position->cost[side], quantity, position->quantity[side], &cost))
-		fx_fixed_raise(FX_FIXED_OVERFLOW, "cost of the position");
+		elog(ERROR, "part of a cost is out of range");
 	return cost;
 }
 
