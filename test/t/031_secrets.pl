@@ -161,4 +161,23 @@ sql('SELECT fx.migrate()');
 is(sql(q{SELECT status FROM fx.sign_in('bob', 'password of bob')}), 'ok', 'and up again');
 
 $node->stop;
+
+# in a user namespace that has nobody but the caller, the owner of what root
+# has installed is somebody else
+SKIP:
+{
+	my @elsewhere = ('unshare', '--map-current-user');
+	my $alien = $^X;
+	skip 'no file of root, or no user namespaces', 2
+	  if (stat $alien)[4] != 0 || !IPC::Run::run([ @elsewhere, 'true' ], '>', \my $nothing, '2>', \my $why);
+
+	foreach my $file ($alien, $keys)
+	{
+		my $query = q{SELECT fx.decrypt(fx.encrypt('a', 'b'), 'b') = 'a' AS kept};
+		IPC::Run::run([ @elsewhere, 'postgres', '--single', '-D', $node->data_dir, '-c', "fxplatform.key_file=$file", 'fx' ], '<', \$query, '>', \my $out, '2>', \my $err);
+		if ($file eq $alien) { like($err, qr/the file of keys cannot be used\n.*It must be owned by the user of the server or by root\. File: "\Q$file\E"/, 'the keys of somebody else are refused'); }
+		else { like($out, qr/kept = "t"/, 'but not those of the server'); }
+	}
+}
+
 done_testing();
