@@ -89,6 +89,7 @@ fx_account_from_locked(TupleTableSlot *slot)
 	fx_account_from_slot(slot, account);
 	account->locked = true;
 	account->now = fx_now();
+	account->positions_file = positions->rd_rel->relfilenode;
 
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	if (!read_recent(account, positions, snapshot))
@@ -334,6 +335,7 @@ read_recent(FxAccount *account, Relation positions, Snapshot snapshot)
 	bool		found = true;
 
 	if (recent == NULL || recent->npositions < 0 ||
+		recent->positions_file != account->positions_file ||
 		!ItemPointerEquals(&account->tid, unconstify(ItemPointerData *, &recent->account)))
 		return false;
 

@@ -114,6 +114,7 @@ typedef struct FxAccount
 	FxPosition **positions;
 	int			npositions;
 	int			positions_size;
+	Oid			positions_file; /* that they were read from, of a locked account */
 } FxAccount;
 
 /* An order, or the execution of one */

@@ -10,7 +10,8 @@
  * can replace.
  *
  * A memory is good for its transaction, as long as no subtransaction is rolled
- * back, and is checked when it is used.
+ * back, and is checked when it is used.  A table that the transaction rewrites
+ * has its rows in other places.
  *
  *-------------------------------------------------------------------------
  */
@@ -61,6 +62,7 @@ fx_recent_put(const FxAccount *account)
 	recent->xid = GetTopFullTransactionId();
 	recent->rollbacks = fx_recent_rollbacks();
 	recent->account = account->tid;
+	recent->positions_file = account->positions_file;
 	recent->npositions = -1;
 	if (account->npositions > FX_RECENT_POSITIONS)
 		return;

@@ -112,6 +112,7 @@ typedef struct FxRecent
 	FullTransactionId xid;
 	uint64		rollbacks;
 	ItemPointerData account;
+	Oid			positions_file; /* what the positions are in */
 	int			npositions;		/* -1 when they are not known */
 	ItemPointerData positions[FX_RECENT_POSITIONS];
 } FxRecent;
