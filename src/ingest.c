@@ -45,8 +45,11 @@
 #include "fx_day.h"
 #include "kept_plan.h"
 
+/* Width of market_data.symbol, in characters */
+#define SYMBOL_CHARS		20
+
 /* Typmods of VARCHAR(20), VARCHAR(10) and DECIMAL(18,8) */
-#define SYMBOL_TYPMOD		(VARHDRSZ + 20)
+#define SYMBOL_TYPMOD		(VARHDRSZ + SYMBOL_CHARS)
 #define TIMEFRAME_TYPMOD	(VARHDRSZ + 10)
 #define PRICE_TYPMOD		(VARHDRSZ + ((18 << 16) | 8))
 
@@ -386,6 +389,14 @@ name_instruments(Batch *batch)
 			next++;
 		symbol = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1);
 		row++;
+
+		/* a column that was widened holds what the candles' does not */
+		if (symbol != NULL && pg_mbstrlen(symbol) > SYMBOL_CHARS)
+			ereport(ERROR,
+					errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
+					errmsg("symbol of an instrument has more than %d characters", SYMBOL_CHARS),
+					errdetail("The candles of \"%.*s\" are stored under it.",
+							  sorted[first]->symbol_len, sorted[first]->symbol));
 		for (uint32 i = first; symbol != NULL && i < next; i++)
 		{
 			FxCandle   *candle = unconstify(FxCandle *, sorted[i]);
@@ -572,7 +583,7 @@ merge(Batch *batch, const FxCandle *candles, uint32 count)
 	EphemeralNamedRelationData incoming = {0};
 	Tuplestorestate *rows = tuplestore_begin_heap(false, false, work_mem);
 	SPIPlanPtr	plan;
-	char		symbol[VARHDRSZ + 20 * MAX_MULTIBYTE_CHAR_LEN];
+	char		symbol[VARHDRSZ + SYMBOL_CHARS * MAX_MULTIBYTE_CHAR_LEN];
 	char		timeframe[VARHDRSZ + NAMEDATALEN];
 	char		prices[4][FX_FIXED_NUMERIC_SIZE] pg_attribute_aligned(MAXIMUM_ALIGNOF);
 	Datum		values[INCOMING_COLUMNS];
