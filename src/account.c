@@ -35,6 +35,9 @@
 
 #define INITIAL_POSITIONS	8
 
+/* An account may be deleted whenever it was opened, but not so often */
+#define OPENINGS			10
+
 static bool lock_recent(Relation accounts, const pg_uuid_t *user_id, TupleTableSlot *slot);
 static bool lock_row(Relation accounts, const pg_uuid_t *user_id, TupleTableSlot *slot);
 static bool find_row(Relation accounts, const pg_uuid_t *user_id, Snapshot snapshot,
@@ -44,8 +47,9 @@ static void read_positions(FxAccount *account, Relation positions, Snapshot snap
 static FxPosition *add_position(FxAccount *account);
 static void write_account(FxAccount *account);
 static void update_position(Relation positions, FxPosition *position);
-static void insert_position(const FxAccount *account, FxPosition *position);
+static void insert_position(const FxAccount *account, Relation positions, FxPosition *position);
 static void raise_changed(void);
+pg_noreturn static void raise_suppressed(Relation rel);
 
 /*
  * Lock the account of a user to the end of the transaction and read it.  It is
@@ -64,9 +68,11 @@ fx_account_lock(const pg_uuid_t *user_id)
 	slot = table_slot_create(accounts, NULL);
 	if (!lock_recent(accounts, user_id, slot))
 	{
-		while (!lock_row(accounts, user_id, slot))
+		for (int i = 0; !lock_row(accounts, user_id, slot); i++)
 		{
 			CHECK_FOR_INTERRUPTS();
+			if (i == OPENINGS)
+				raise_suppressed(accounts);
 			fx_account_create(user_id);
 		}
 	}
@@ -192,16 +198,16 @@ fx_account_flush(FxAccount *account)
 
 		if (!position->dirty)
 			continue;
+		if (positions == NULL)
+			positions = fx_book_open(FX_POSITIONS, RowExclusiveLock);
 		if (ItemPointerIsValid(&position->tid))
 		{
-			if (positions == NULL)
-				positions = fx_book_open(FX_POSITIONS, RowExclusiveLock);
 			update_position(positions, position);
 			updated = true;
 		}
 		else
 		{
-			insert_position(account, position);
+			insert_position(account, positions, position);
 			inserted = true;
 		}
 		position->dirty = false;
@@ -435,7 +441,7 @@ update_position(Relation positions, FxPosition *position)
  * their defaults; the lock of the account keeps others from doing the same.
  */
 static void
-insert_position(const FxAccount *account, FxPosition *position)
+insert_position(const FxAccount *account, Relation positions, FxPosition *position)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			save_userid;
@@ -469,9 +475,10 @@ insert_position(const FxAccount *account, FxPosition *position)
 							" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
 							" RETURNING ctid", lengthof(argtypes), argtypes);
 	}
-	if (SPI_execute_plan(plan, row.values, nulls, false, 0) != SPI_OK_INSERT_RETURNING ||
-		SPI_processed != 1)
+	if (SPI_execute_plan(plan, row.values, nulls, false, 0) != SPI_OK_INSERT_RETURNING)
 		elog(ERROR, "could not insert a position");
+	if (SPI_processed != 1)
+		raise_suppressed(positions);
 	position->tid = *(ItemPointer) DatumGetPointer(SPI_getbinval(SPI_tuptable->vals[0],
 																 SPI_tuptable->tupdesc, 1,
 																 &isnull));
@@ -485,4 +492,13 @@ raise_changed(void)
 	ereport(ERROR,
 			errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 			errmsg("could not serialize access due to concurrent update"));
+}
+
+static void
+raise_suppressed(Relation rel)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+			errmsg("a trigger of table \"%s\" suppressed an insertion of the risk engine",
+				   RelationGetRelationName(rel)));
 }

@@ -56,10 +56,12 @@ SELECT pg_temp.try('SELECT fx.close_trade(pg_temp.id(11), 2)', 'DELETE FROM fx.p
 SELECT pg_temp.try('SELECT fx.close_trade(pg_temp.id(11), 2)');
 DELETE FROM fx.risk_limits;
 
--- the engine's own updates get lost
+-- what the engine writes itself gets lost
 CREATE FUNCTION pg_temp.suppress() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
 SELECT pg_temp.try('SELECT fx.close_trade(pg_temp.id(11), 2)', 'CREATE TRIGGER zz BEFORE UPDATE ON fx.trades FOR EACH ROW EXECUTE FUNCTION pg_temp.suppress()');
 SELECT pg_temp.try($$SELECT pg_temp.trade(12, 'sell', 1, 2)$$, 'CREATE TRIGGER zz BEFORE UPDATE ON fx.trades FOR EACH ROW EXECUTE FUNCTION pg_temp.suppress()');
+SELECT pg_temp.try($$SELECT pg_temp.trade(12, 'buy', 1, 2, 'GBPUSD')$$, 'CREATE TRIGGER zz BEFORE INSERT ON fx.positions FOR EACH ROW EXECUTE FUNCTION pg_temp.suppress()');
+SELECT pg_temp.try($$SELECT pg_temp.trade(12, 'buy', 1, 2)$$, 'DELETE FROM fx.accounts; CREATE TRIGGER zz BEFORE INSERT ON fx.accounts FOR EACH ROW EXECUTE FUNCTION pg_temp.suppress()');
 
 -- a cost that no trades can have had
 SELECT pg_temp.try('SELECT fx.close_trade(pg_temp.id(11), 1.6e30)', 'UPDATE fx.positions SET long_cost = -999999999999999999999999999999');
