@@ -16,7 +16,7 @@ BEGIN
         RETURN NULL;
     END IF;
     IF jsonb_typeof(config -> key) NOT IN ('number', 'string')
-       OR value !~ '^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*$' THEN
+       OR value COLLATE "C" !~ '^[[:space:]]*[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]{1,3})?[[:space:]]*$' THEN
         RAISE EXCEPTION 'config key "%" is not a number', key
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = format('Its value begins with "%s".', left(value, 32));

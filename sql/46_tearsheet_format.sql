@@ -16,7 +16,7 @@ AS $$
     SELECT regexp_replace(
                replace(replace(replace(replace(replace(value,
                    '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '"', '&quot;'), '''', '&#39;'),
-               '[\u0001-\u0008\u000b\u000c\u000e-\u001f\u007f\ufffe\uffff]', '&#65533;', 'g')
+               $re$[\u0001-\u0008\u000b\u000c\u000e-\u001f\u007f\ufffe\uffff]$re$, '&#65533;', 'g')
 $$;
 
 COMMENT ON FUNCTION html_escape(text)

@@ -12,7 +12,7 @@ AS $$
         (SELECT b.balance
            FROM (SELECT CASE
                             WHEN jsonb_typeof(preferences -> 'initialBalance') IN ('number', 'string')
-                                 AND preferences ->> 'initialBalance' ~ '^\d{1,20}(\.\d+)?$'
+                                 AND preferences ->> 'initialBalance' ~ '^[0-9]{1,20}([.][0-9]+)?$'
                             THEN round((preferences ->> 'initialBalance')::numeric, 8)
                         END) AS b (balance)
           -- what an account can hold

@@ -247,8 +247,8 @@ BEGIN
     -- a label is whatever the client of the backup sent
     content := encode(pg_read_binary_file('pg_wal/' || history_file, 0, 16384, true), 'escape');
     label := substring(content FROM '(?n)^LABEL: (.*)$');
-    duration := substring(content FROM '(?n)^STOP TIME: (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) ')::timestamp
-              - substring(content FROM '(?n)^START TIME: (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) ')::timestamp;
+    duration := substring(content FROM $re$(?n)^STOP TIME: (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) $re$)::timestamp
+              - substring(content FROM $re$(?n)^START TIME: (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) $re$)::timestamp;
     RETURN NEXT;
 END
 $$;

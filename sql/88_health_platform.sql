@@ -18,7 +18,7 @@ AS $$
 BEGIN
     RETURN EXISTS (
         SELECT FROM regexp_matches(current_setting('fxplatform.databases', true),
-                                   '\s*(?:"((?:[^"]|"")*)"|([^,"\s][^,"]*?))\s*(?:,|$)', 'g') m (name)
+                                   $re$\s*(?:"((?:[^"]|"")*)"|([^,"\s][^,"]*?))\s*(?:,|$)$re$, 'g') m (name)
          WHERE coalesce(replace(m.name[1], '""', '"'), m.name[2]) = current_database());
 END
 $$;
@@ -56,7 +56,7 @@ BEGIN
           FROM fx.migration_states() s
           JOIN fx.migration m ON m.version = s.version
          CROSS JOIN LATERAL regexp_matches(m.attach,
-                   '\nCREATE OR REPLACE TRIGGER (\w+)\s+(?:BEFORE|AFTER)\s[^;]*?\sON (\w+)\s', 'g') t (words)
+                   $re$\nCREATE OR REPLACE TRIGGER (\w+)\s+(?:BEFORE|AFTER)\s[^;]*?\sON (\w+)\s$re$, 'g') t (words)
           LEFT JOIN pg_trigger g ON g.tgrelid = to_regclass('fx.' || t.words[2]) AND g.tgname = t.words[1]
          WHERE s.state = 'applied' AND g.oid IS NULL
          ORDER BY 1;
