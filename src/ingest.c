@@ -686,10 +686,17 @@ prepared(IngestQuery query, int nargs, Oid *types)
 {
 	static SPIPlanPtr plans[lengthof(queries)];
 
-	if (plans[query] == NULL)
+	/* fx.candle is another type when the extension was created again */
+	for (int i = 0; plans[query] != NULL && i < nargs; i++)
 	{
-		plans[query] = fx_kept_plan(queries[query], nargs, types);
+		if (SPI_getargtypeid(plans[query], i) != types[i])
+		{
+			SPI_freeplan(plans[query]);
+			plans[query] = NULL;
+		}
 	}
+	if (plans[query] == NULL)
+		plans[query] = fx_kept_plan(queries[query], nargs, types);
 	return plans[query];
 }
 

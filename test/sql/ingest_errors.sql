@@ -133,3 +133,17 @@ SELECT fx.has_partition('empty', now());
 CREATE TABLE rest PARTITION OF empty DEFAULT;
 SELECT fx.has_partition('empty', now());
 ROLLBACK;
+
+-- the type of the rows is another when the extension is created again
+BEGIN;
+SET LOCAL client_min_messages = warning;
+SELECT rejected FROM fx.ingest_candles(ARRAY[NULL]::fx.candle[]);
+SAVEPOINT s;
+SET LOCAL fxplatform.create_tables = off;
+DROP EXTENSION fxplatform CASCADE;
+CREATE EXTENSION fxplatform;
+SELECT rejected FROM fx.ingest_candles(ARRAY[NULL]::fx.candle[]);
+ROLLBACK TO s;
+SELECT rejected FROM fx.ingest_candles(ARRAY[NULL]::fx.candle[]);
+SELECT reason, count(*) FROM fx.market_data_rejects GROUP BY 1;
+ROLLBACK;
