@@ -366,9 +366,11 @@ read_contract(const char *symbol, FxContract *contract, char *stored)
 	{
 		Oid			type = TEXTOID;
 
-		plan = fx_kept_plan("SELECT i.base_currency, i.quote_currency, i.pip_size,"
-							" i.contract_size, i.swap_long, i.swap_short,"
-							" i.triple_swap_weekday, i.symbol"
+		/* columns may be altered */
+		plan = fx_kept_plan("SELECT i.base_currency, i.quote_currency,"
+							" i.pip_size::pg_catalog.numeric, i.contract_size::pg_catalog.numeric,"
+							" i.swap_long::pg_catalog.numeric, i.swap_short::pg_catalog.numeric,"
+							" i.triple_swap_weekday::pg_catalog.int2, i.symbol"
 							" FROM fx.instruments i"
 							" WHERE pg_catalog.translate(pg_catalog.upper(i.symbol::pg_catalog.text),"
 							" '/_-. ', '') OPERATOR(pg_catalog.=) $1", 1, &type);

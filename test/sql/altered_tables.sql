@@ -83,6 +83,11 @@ SELECT pg_temp.try($$SELECT fx.convert(1, 'EUR', 'USD', '2024-03-05 12:00Z')$$,
                      ALTER TABLE fx.market_data ALTER open_price TYPE numeric, ALTER high_price TYPE numeric, ALTER low_price TYPE numeric, ALTER close_price TYPE numeric;
                      INSERT INTO fx.market_data (symbol, timeframe, timestamp, open_price, high_price, low_price, close_price, volume) VALUES ('EURUSD', '1m', '2024-03-05 11:59Z', 1e11, 1e11, 1e11, 1e11, 1)$$);
 
+-- numbers of another type
+SELECT pg_temp.try($$SELECT fx.close_trade(pg_temp.id(11), 2, '2024-03-06 12:00Z')$$);
+SELECT pg_temp.try($$SELECT fx.close_trade(pg_temp.id(11), 2, '2024-03-06 12:00Z')$$,
+                   $$ALTER TABLE fx.instruments ALTER pip_size TYPE double precision, ALTER contract_size TYPE double precision, ALTER swap_long TYPE double precision, ALTER swap_short TYPE double precision, ALTER triple_swap_weekday TYPE integer$$);
+
 -- the symbol of an instrument that its table holds and that of the candles does not
 SELECT pg_temp.try($$SELECT fx.ingest_candles('[{"s": "EUR/USD", "tf": "1h", "t": "2024-03-05T10:00:00Z", "o": 1, "h": 1, "l": 1, "c": 1}]'::jsonb)$$,
                    $$ALTER TABLE fx.instruments ALTER symbol TYPE text; UPDATE fx.instruments SET symbol = repeat('/', 5000) || symbol WHERE symbol = 'EURUSD'$$);
