@@ -134,6 +134,8 @@ no_salt(int cost)
 static int
 hash_cost(const text *hash)
 {
+	static const char *const alphabet =
+		"./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 	const char *str = VARDATA_ANY(hash);
 	int			cost;
 
@@ -143,9 +145,11 @@ hash_cost(const text *hash)
 		str[4] < '0' || str[4] > '9' || str[5] < '0' || str[5] > '9')
 		return 0;
 	/* what bcrypt would refuse to read as a salt */
-	if (strspn(str + BCRYPT_PREFIX_LEN, "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789") <
-		BCRYPT_HASH_LEN - BCRYPT_PREFIX_LEN)
-		return 0;
+	for (int i = BCRYPT_PREFIX_LEN; i < BCRYPT_HASH_LEN; i++)
+	{
+		if (memchr(alphabet, str[i], strlen(alphabet)) == NULL)
+			return 0;
+	}
 	cost = (str[4] - '0') * 10 + (str[5] - '0');
 	return cost >= BCRYPT_MIN_COST && cost <= BCRYPT_MAX_COST ? cost : 0;
 }
