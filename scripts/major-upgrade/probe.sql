@@ -1,18 +1,6 @@
--- The platform works, or there is an error.
-\set ON_ERROR_STOP on
-\set QUIET on
-\o /dev/null
-SET search_path = pg_catalog;
-SET TimeZone = 'UTC';
-SET client_min_messages = warning;
-
-CREATE FUNCTION pg_temp.must(what text, holds boolean) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    IF holds IS NOT TRUE THEN
-        RAISE EXCEPTION 'not so: %', what;
-    END IF;
-END
-$$;
+-- probe.sql
+--	The platform works on the new major, or there is an error.
+\ir ../must.sql
 
 SELECT pg_temp.must('nothing is left to migrate', (SELECT count(*) = 0 FROM fx.migrate()));
 SELECT pg_temp.must('a password is known', fx.verify_password('u1', 'a long enough password'));

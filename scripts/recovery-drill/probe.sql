@@ -1,18 +1,6 @@
 -- probe.sql
---	The restored platform is right and works: each step is an error or nothing.
-\set ON_ERROR_STOP on
-\set QUIET on
-\o /dev/null
-SET client_min_messages = warning;
-SET TimeZone = 'UTC';
-
-CREATE FUNCTION pg_temp.must(what text, holds boolean) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    IF holds IS NOT TRUE THEN
-        RAISE EXCEPTION 'not so: %', what;
-    END IF;
-END
-$$;
+--	The restored platform is right and works, or there is an error.
+\ir ../must.sql
 
 -- Hours that differ from those made of the minutes by plain SQL
 CREATE FUNCTION pg_temp.wrong_hours() RETURNS bigint LANGUAGE sql AS $$
