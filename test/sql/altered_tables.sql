@@ -133,6 +133,23 @@ WITH u AS (UPDATE fx.accounts SET state_reason = 'written' RETURNING user_id) SE
 SELECT fx.deposit('00000000-0000-4000-8000-000000000001', 1);
 SELECT balance, state_reason FROM fx.accounts;
 ROLLBACK;
+BEGIN;
+WITH u AS (UPDATE fx.accounts SET state_reason = 'written' RETURNING user_id) SELECT fx.lock_account(user_id) FROM u;
+SELECT fx.deposit('00000000-0000-4000-8000-000000000001', 1);
+SELECT balance, state_reason FROM fx.accounts;
+ROLLBACK;
+-- also when the engine writes it then: a day has ended
+BEGIN;
+SELECT fx.deposit('00000000-0000-4000-8000-000000000001', 1);
+SELECT set_config('fxplatform.clock', to_char(now() + interval '10 days', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), true) IS NOT NULL AS later;
+WITH u AS (UPDATE fx.accounts SET state_reason = 'written' RETURNING user_id) SELECT fx.lock_account(user_id) FROM u;
+SELECT balance, state_reason, day_started_at > now() AS rolled FROM fx.accounts;
+ROLLBACK;
+BEGIN;
+SELECT set_config('fxplatform.clock', to_char(now() + interval '10 days', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), true) IS NOT NULL AS later;
+WITH u AS (UPDATE fx.accounts SET state_reason = 'written' RETURNING user_id) SELECT fx.lock_account(user_id) FROM u;
+SELECT balance, state_reason, day_started_at > now() AS rolled FROM fx.accounts;
+ROLLBACK;
 
 -- an initial balance of other digits is the same; no orders at all, but a warning
 BEGIN;
