@@ -17,6 +17,7 @@
 
 #include "audit.h"
 #include "compat.h"
+#include "fxplatform.h"
 
 /* Width of audit_log.resource_type, in characters */
 #define RESOURCE_TYPE_CHARS	50
@@ -52,7 +53,7 @@ fx_audit_resource_type_of(Oid relid)
 	char	   *name = get_rel_name(relid);
 
 	if (namespace != get_namespace_oid("fx", true))
-		name = quote_qualified_identifier(get_namespace_name(namespace), name);
+		name = fx_qualified_name(namespace, name);
 	return fx_audit_shorten(name, strlen(name), RESOURCE_TYPE_CHARS);
 }
 

@@ -34,6 +34,7 @@
 #include "utils/syscache.h"
 
 #include "compat.h"
+#include "fxplatform.h"
 
 #define STATE_COLS			4
 
@@ -144,8 +145,7 @@ add_table(PartitionState *state, Oid relid, HeapTuple attachment, Relation inher
 	relkind = form->relkind;
 
 	if (state->name == NULL)
-		state->name = quote_qualified_identifier(get_namespace_name(form->relnamespace),
-												 NameStr(form->relname));
+		state->name = fx_qualified_name(form->relnamespace, NameStr(form->relname));
 	else
 		appendStringInfoChar(&state->identity, ' ');
 	appendStringInfo(&state->identity, "%u/%u/%u/(%u,%u)", relid, form->relfilenode,

@@ -9,6 +9,7 @@
 
 #include "catalog/namespace.h"
 #include "fmgr.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
@@ -88,4 +89,28 @@ fx_require_table(const char *name)
 				errmsg("relation \"fx.%s\" does not exist", name),
 				errhint("SELECT * FROM fx.migrate() creates it."));
 	return table;
+}
+
+/*
+ * The name of a table with its schema, quoted where it must be.  It is for
+ * tables of ours to keep, so that quote_all_identifiers of the session, which
+ * is meant for who reads or restores a name, must make no other one of it.
+ */
+char *
+fx_qualified_name(Oid namespace, const char *name)
+{
+	bool		quote_all = quote_all_identifiers;
+	char	   *qualified;
+
+	quote_all_identifiers = false;
+	PG_TRY();
+	{
+		qualified = quote_qualified_identifier(get_namespace_name(namespace), name);
+	}
+	PG_FINALLY();
+	{
+		quote_all_identifiers = quote_all;
+	}
+	PG_END_TRY();
+	return qualified;
 }

@@ -29,5 +29,6 @@ extern int	fx_max_rate_age;	/* in seconds of open market time */
 
 pg_noreturn extern void fx_raise_version(const char *type, long version);
 extern Oid	fx_require_table(const char *name);
+extern char *fx_qualified_name(Oid namespace, const char *name);
 
 #endif							/* FXPLATFORM_H */

@@ -63,5 +63,13 @@ BEGIN;
 DROP TRIGGER trades_lifecycle ON fx.trades;
 SELECT p.call, u.value AS as_usual, p.result AS here FROM probes AS p FULL JOIN jsonb_each_text(:'as_usual') AS u ON u.key = p.call WHERE p.result IS DISTINCT FROM u.value;
 SELECT count(*) AS compared FROM probes;
+-- names that are kept
+CREATE TABLE "Audited table" (id integer PRIMARY KEY, about regclass);
+SELECT fx.enable_audit('"Audited table"');
+INSERT INTO "Audited table" VALUES (1, 'fx.trades');
+SELECT action, resource_type, new_values FROM fx.audit_log WHERE resource_type ~ 'Audited table';
+SELECT count(*) AS entries FROM fx.history('public."Audited table"', '1');
+SELECT count(*) > 0 AS refreshed FROM fx.refresh_candles();
+SELECT count(*) > 0 AS partitions, count(*) FILTER (WHERE partition_name ~ '"') AS quoted FROM fx.candle_partitions;
 ROLLBACK;
 DROP VIEW probes;
