@@ -49,7 +49,6 @@ static void write_account(FxAccount *account);
 static void update_position(Relation positions, FxPosition *position);
 static void insert_position(const FxAccount *account, Relation positions, FxPosition *position);
 static void raise_changed(void);
-pg_noreturn static void raise_suppressed(Relation rel);
 
 /*
  * Lock the account of a user to the end of the transaction and read it.  It is
@@ -72,7 +71,7 @@ fx_account_lock(const pg_uuid_t *user_id)
 		{
 			CHECK_FOR_INTERRUPTS();
 			if (i == OPENINGS)
-				raise_suppressed(accounts);
+				fx_raise_suppressed(RelationGetRelationName(accounts));
 			fx_account_create(user_id);
 		}
 	}
@@ -478,7 +477,7 @@ insert_position(const FxAccount *account, Relation positions, FxPosition *positi
 	if (SPI_execute_plan(plan, row.values, nulls, false, 0) != SPI_OK_INSERT_RETURNING)
 		elog(ERROR, "could not insert a position");
 	if (SPI_processed != 1)
-		raise_suppressed(positions);
+		fx_raise_suppressed(RelationGetRelationName(positions));
 	position->tid = *(ItemPointer) DatumGetPointer(SPI_getbinval(SPI_tuptable->vals[0],
 																 SPI_tuptable->tupdesc, 1,
 																 &isnull));
@@ -492,13 +491,4 @@ raise_changed(void)
 	ereport(ERROR,
 			errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 			errmsg("could not serialize access due to concurrent update"));
-}
-
-static void
-raise_suppressed(Relation rel)
-{
-	ereport(ERROR,
-			errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
-			errmsg("a trigger of table \"%s\" suppressed an insertion of the risk engine",
-				   RelationGetRelationName(rel)));
 }

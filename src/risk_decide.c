@@ -419,14 +419,14 @@ blame_limit(FxDecision *decision, const FxAccount *account)
 static void
 note_order(FxRisk *risk, FxLimit *limit)
 {
-	int			most = (int) ((limit->value + FX_FIXED_ONE - 1) / FX_FIXED_ONE);
+	int128		most = (limit->value + FX_FIXED_ONE - 1) / FX_FIXED_ONE;
 	Size		size = (limit->norder_times + 1) * sizeof(TimestampTz);
 
-	if (most == 0)
+	if (most <= 0)
 		return;
 	if (limit->norder_times >= most)
 	{
-		int			extra = limit->norder_times - most + 1;
+		int			extra = limit->norder_times - (int) most + 1;
 
 		limit->norder_times -= extra;
 		memmove(limit->order_times, limit->order_times + extra,

@@ -64,10 +64,26 @@ typedef enum LimitColumn
 
 #define LIMIT_COLUMNS		19
 
-static const char *const column_names[LIMIT_COLUMNS] = {
-	"id", "user_id", "name", "type", "limit_type", "limit_value", "current_value", "is_active",
-	"symbol", "currency", "strategy_id", "action", "warning_level", "anchor", "basis",
-	"breach_op", "lock_at", "window_seconds", "cooldown_seconds"
+static const FxLimitColumn columns[LIMIT_COLUMNS] = {
+	{"id", UUIDOID},
+	{"user_id", UUIDOID},
+	{"name", VARCHAROID},
+	{"type", VARCHAROID},
+	{"limit_type", VARCHAROID},
+	{"limit_value", NUMERICOID},
+	{"current_value", NUMERICOID},
+	{"is_active", BOOLOID},
+	{"symbol", VARCHAROID},
+	{"currency", VARCHAROID},
+	{"strategy_id", UUIDOID},
+	{"action", VARCHAROID},
+	{"warning_level", NUMERICOID},
+	{"anchor", VARCHAROID},
+	{"basis", VARCHAROID},
+	{"breach_op", VARCHAROID},
+	{"lock_at", NUMERICOID},
+	{"window_seconds", INT4OID},
+	{"cooldown_seconds", INT4OID}
 };
 
 const char *const fx_risk_type_names[FX_RISK_TYPES] = {
@@ -306,25 +322,39 @@ find_layout(Relation rel)
 	}
 
 	layout.relid = InvalidOid;
-	fx_limit_find_columns(rel, TABLE_NAME, column_names, layout.attnum, LIMIT_COLUMNS);
+	fx_limit_find_columns(rel, TABLE_NAME, columns, layout.attnum, LIMIT_COLUMNS);
 	if (!fx_limit_can_use_index(rel, index, layout.attnum[COL_USER_ID]))
 		index = InvalidOid;
 	layout.index = index;
 	layout.relid = RelationGetRelid(rel);
 }
 
+/*
+ * Columns of text may be of either type that holds it.
+ */
 void
-fx_limit_find_columns(Relation rel, const char *table, const char *const *names,
+fx_limit_find_columns(Relation rel, const char *table, const FxLimitColumn *wanted,
 					  AttrNumber *attnums, int count)
 {
 	for (int i = 0; i < count; i++)
 	{
-		attnums[i] = get_attnum(RelationGetRelid(rel), names[i]);
+		Oid			type;
+
+		attnums[i] = get_attnum(RelationGetRelid(rel), wanted[i].name);
 		if (attnums[i] == InvalidAttrNumber)
 			ereport(ERROR,
 					errcode(ERRCODE_UNDEFINED_COLUMN),
-					errmsg("column \"%s\" of relation \"fx.%s\" does not exist", names[i], table),
+					errmsg("column \"%s\" of relation \"fx.%s\" does not exist", wanted[i].name,
+						   table),
 					errhint("SELECT * FROM fx.migrate() brings the tables up to date."));
+
+		type = TupleDescAttr(RelationGetDescr(rel), attnums[i] - 1)->atttypid;
+		if (type != wanted[i].type && !(type == TEXTOID && wanted[i].type == VARCHAROID))
+			ereport(ERROR,
+					errcode(ERRCODE_DATATYPE_MISMATCH),
+					errmsg("table \"%s\" has no column \"%s\" of type %s",
+						   RelationGetRelationName(rel), wanted[i].name,
+						   format_type_be(wanted[i].type)));
 	}
 }
 
@@ -385,11 +415,11 @@ read_row(FxLimit *limit, HeapTuple tuple, TupleDesc desc)
 	limit->name = TextDatumGetCString(values[COL_NAME]);
 	limit->type = find_name(values[COL_TYPE], fx_risk_type_names, FX_RISK_TYPES);
 	limit->percentage = *VARDATA_ANY(DatumGetPointer(values[COL_LIMIT_TYPE])) == 'p';
-	limit->value = fx_fixed_get_argument(values[COL_LIMIT_VALUE], column_names[COL_LIMIT_VALUE]);
+	limit->value = fx_fixed_get_argument(values[COL_LIMIT_VALUE], columns[COL_LIMIT_VALUE].name);
 	limit->has_current = !nulls[COL_CURRENT_VALUE];
 	if (limit->has_current)
 		limit->current = fx_fixed_get_argument(values[COL_CURRENT_VALUE],
-											   column_names[COL_CURRENT_VALUE]);
+											   columns[COL_CURRENT_VALUE].name);
 
 	if (!nulls[COL_SYMBOL])
 		fx_normalize_symbol(VARDATA_ANY(DatumGetPointer(values[COL_SYMBOL])),
@@ -403,7 +433,7 @@ read_row(FxLimit *limit, HeapTuple tuple, TupleDesc desc)
 
 	limit->action = find_name(values[COL_ACTION], action_names, lengthof(action_names));
 	limit->warning_level = fx_fixed_get_argument(values[COL_WARNING_LEVEL],
-												 column_names[COL_WARNING_LEVEL]);
+												 columns[COL_WARNING_LEVEL].name);
 	limit->anchor = nulls[COL_ANCHOR] ? FX_ANCHOR_MAX :
 		find_name(values[COL_ANCHOR], anchor_names, lengthof(anchor_names));
 	limit->basis = nulls[COL_BASIS] ? default_basis(limit->type) :
@@ -413,7 +443,7 @@ read_row(FxLimit *limit, HeapTuple tuple, TupleDesc desc)
 		*VARDATA_ANY(DatumGetPointer(values[COL_BREACH_OP])) == 'r';
 	limit->has_lock_at = !nulls[COL_LOCK_AT];
 	if (limit->has_lock_at)
-		limit->lock_at = fx_fixed_get_argument(values[COL_LOCK_AT], column_names[COL_LOCK_AT]);
+		limit->lock_at = fx_fixed_get_argument(values[COL_LOCK_AT], columns[COL_LOCK_AT].name);
 	limit->window_seconds = nulls[COL_WINDOW_SECONDS] ? DEFAULT_WINDOW :
 		DatumGetInt32(values[COL_WINDOW_SECONDS]);
 	if (!nulls[COL_COOLDOWN_SECONDS])

@@ -56,7 +56,8 @@ typedef enum ScopeQuery
 /* $1 user, $2 and $5 times, $3 strategy, $4 symbol */
 static const char *const queries[SCOPE_QUERIES] = {
 	"SELECT " NORMAL_SYMBOL ", t.type" EQ "'buy',"
-	" pg_catalog.sum(COALESCE(t.open_quantity, t.quantity)), pg_catalog.count(*)"
+	" pg_catalog.sum(COALESCE(t.open_quantity, t.quantity))::pg_catalog.numeric,"
+	" pg_catalog.count(*)"
 	LIVE_TRADES " AND t.closed_at IS NULL" OF_SCOPE
 	" GROUP BY 1, 2",
 

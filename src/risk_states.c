@@ -50,9 +50,14 @@ typedef enum StateColumn
 
 #define STATE_COLUMNS		7
 
-static const char *const column_names[STATE_COLUMNS] = {
-	"user_id", "limit_id", "breached_at", "breached_until", "breach_value", "cleared_at",
-	"order_times"
+static const FxLimitColumn columns[STATE_COLUMNS] = {
+	{"user_id", UUIDOID},
+	{"limit_id", UUIDOID},
+	{"breached_at", TIMESTAMPTZOID},
+	{"breached_until", TIMESTAMPTZOID},
+	{"breach_value", NUMERICOID},
+	{"cleared_at", TIMESTAMPTZOID},
+	{"order_times", TIMESTAMPTZARRAYOID}
 };
 
 /* What was looked up; relid is invalid when it has to be again */
@@ -249,7 +254,7 @@ find_layout(Relation rel)
 	}
 
 	layout.relid = InvalidOid;
-	fx_limit_find_columns(rel, TABLE_NAME, column_names, layout.attnum, STATE_COLUMNS);
+	fx_limit_find_columns(rel, TABLE_NAME, columns, layout.attnum, STATE_COLUMNS);
 	layout.index = fx_primary_key_index(rel, false);
 	if (!fx_limit_can_use_index(rel, layout.index, layout.attnum[COL_USER_ID]))
 		layout.index = InvalidOid;
@@ -282,7 +287,7 @@ read_row(FxLimit *limit, TupleTableSlot *slot)
 			DatumGetTimestampTz(values[COL_BREACHED_UNTIL]);
 		if (!nulls[COL_BREACH_VALUE])
 			limit->breach_value = fx_fixed_get_argument(values[COL_BREACH_VALUE],
-														column_names[COL_BREACH_VALUE]);
+														columns[COL_BREACH_VALUE].name);
 	}
 	if (!nulls[COL_ORDER_TIMES])
 		read_order_times(limit, values[COL_ORDER_TIMES]);
@@ -408,9 +413,10 @@ insert_row(const FxRisk *risk, FxLimit *limit, Datum *values, const bool *nulls)
 							" VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING ctid",
 							STATE_COLUMNS, types);
 	}
-	if (SPI_execute_plan(plan, values, spi_nulls, false, 0) != SPI_OK_INSERT_RETURNING ||
-		SPI_processed != 1)
+	if (SPI_execute_plan(plan, values, spi_nulls, false, 0) != SPI_OK_INSERT_RETURNING)
 		elog(ERROR, "could not insert the state of a risk limit");
+	if (SPI_processed != 1)
+		fx_raise_suppressed(TABLE_NAME);
 	limit->state_tid = *(ItemPointer) DatumGetPointer(SPI_getbinval(SPI_tuptable->vals[0],
 																	SPI_tuptable->tupdesc, 1,
 																	&isnull));

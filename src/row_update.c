@@ -227,6 +227,17 @@ raise_nested_write(Relation rel)
 }
 
 /*
+ * For rows that are inserted by the executor, where triggers have a say.
+ */
+void
+fx_raise_suppressed(const char *table)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+			errmsg("a trigger of table \"%s\" suppressed an insertion of the risk engine", table));
+}
+
+/*
  * The primary key is as it was, and unique.  To have that checked would mean to
  * look at all the versions of the row that the transaction has left.
  */

@@ -335,6 +335,8 @@ write_closures(FxTradeWork *work)
 			put_closure(columns, row, &work->closures[first + row]);
 		if (execute(plan, columns, INSERT_COLUMNS, nrows) != SPI_OK_INSERT)
 			elog(ERROR, "could not insert closures");
+		if (SPI_processed != nrows)
+			fx_raise_suppressed("closures");
 	}
 	SPI_finish();
 	work->nclosures = 0;
