@@ -1,5 +1,6 @@
 
--- P&L of a user's trades by what they have in common
+-- P&L of a user's trades by what they have in common, planned as in
+-- fx.trade_performance
 
 CREATE FUNCTION pnl_report(
     user_id uuid,
@@ -32,6 +33,8 @@ LANGUAGE plpgsql
 STABLE
 PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
+SET seq_page_cost = 0.01
+SET random_page_cost = 0.01
 AS $$
 DECLARE
     -- what to group by, and what groups with an order of their own are sorted by
@@ -83,8 +86,8 @@ BEGIN
                  WHERE t.user_id = $1
                    AND t.status = 'executed'
                    AND NOT t.is_backtest
-                   AND t.executed_at >= coalesce($2, '-infinity')
-                   AND ($3 IS NULL OR t.executed_at < $3)
+                   AND t.executed_at >= (SELECT coalesce($2, '-infinity'))
+                   AND ($3 IS NULL OR t.executed_at < (SELECT $3))
                  GROUP BY 1) g
          CROSS JOIN LATERAL fx.summary(g.pnl) s
          WHERE g.pnl IS NOT NULL
