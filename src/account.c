@@ -75,7 +75,7 @@ fx_account_lock(const pg_uuid_t *user_id)
 			fx_account_create(user_id);
 		}
 	}
-	account = fx_account_from_locked(slot);
+	account = fx_account_from_locked(accounts, slot);
 	ExecDropSingleTupleTableSlot(slot);
 	table_close(accounts, NoLock);
 	return account;
@@ -85,7 +85,7 @@ fx_account_lock(const pg_uuid_t *user_id)
  * The account of a row that is locked, as of now.
  */
 FxAccount *
-fx_account_from_locked(TupleTableSlot *slot)
+fx_account_from_locked(Relation accounts, TupleTableSlot *slot)
 {
 	FxAccount  *account = (FxAccount *) palloc0(sizeof(FxAccount));
 	Relation	positions = fx_book_open(FX_POSITIONS, RowExclusiveLock);
@@ -94,6 +94,7 @@ fx_account_from_locked(TupleTableSlot *slot)
 	fx_account_from_slot(slot, account);
 	account->locked = true;
 	account->now = fx_now();
+	account->accounts_file = accounts->rd_rel->relfilenode;
 	account->positions_file = positions->rd_rel->relfilenode;
 
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -233,7 +234,7 @@ lock_recent(Relation accounts, const pg_uuid_t *user_id, TupleTableSlot *slot)
 	bool		isnull;
 	bool		found;
 
-	if (recent == NULL)
+	if (recent == NULL || recent->accounts_file != accounts->rd_rel->relfilenode)
 		return false;
 
 	tid = recent->account;

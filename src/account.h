@@ -114,7 +114,8 @@ typedef struct FxAccount
 	FxPosition **positions;
 	int			npositions;
 	int			positions_size;
-	Oid			positions_file; /* that they were read from, of a locked account */
+	Oid			accounts_file;	/* of a locked account: where it was read from */
+	Oid			positions_file;
 } FxAccount;
 
 /* An order, or the execution of one */

@@ -208,7 +208,7 @@ load_account(Relation accounts, HeapTuple tuple)
 	FxAccount  *account;
 
 	ExecStoreHeapTuple(tuple, slot, false);
-	account = fx_account_from_locked(slot);
+	account = fx_account_from_locked(accounts, slot);
 	ExecDropSingleTupleTableSlot(slot);
 	return account;
 }

@@ -61,6 +61,7 @@ fx_recent_put(const FxAccount *account)
 	recent->user_id = account->user_id;
 	recent->xid = GetTopFullTransactionId();
 	recent->rollbacks = fx_recent_rollbacks();
+	recent->accounts_file = account->accounts_file;
 	recent->account = account->tid;
 	recent->positions_file = account->positions_file;
 	recent->npositions = -1;

@@ -111,8 +111,9 @@ typedef struct FxRecent
 	pg_uuid_t	user_id;
 	FullTransactionId xid;
 	uint64		rollbacks;
+	Oid			accounts_file;
 	ItemPointerData account;
-	Oid			positions_file; /* what the positions are in */
+	Oid			positions_file;
 	int			npositions;		/* -1 when they are not known */
 	ItemPointerData positions[FX_RECENT_POSITIONS];
 } FxRecent;
@@ -128,7 +129,7 @@ extern void fx_account_from_slot(TupleTableSlot *slot, FxAccount *account);
 extern void fx_account_to_row(const FxAccount *account, FxBookRow *row);
 extern void fx_position_from_slot(TupleTableSlot *slot, FxPosition *position);
 extern void fx_position_to_row(const FxPosition *position, FxBookRow *row);
-extern FxAccount *fx_account_from_locked(TupleTableSlot *slot);
+extern FxAccount *fx_account_from_locked(Relation accounts, TupleTableSlot *slot);
 extern FxPositionMethod fx_position_method_get(const struct varlena *name);
 extern pg_tz *fx_zone_get(const char *name);
 

@@ -61,5 +61,16 @@ SELECT pg_temp.buy(n, 5, 'USDJPY') FROM generate_series(1, 3) AS n;
 ROLLBACK TO before;
 SELECT pg_temp.buy(n, 10000) FROM generate_series(1, 3) AS n;
 SELECT * FROM pg_temp.books();
+
+-- the places are behind the end
+SELECT count(pg_temp.buy(n, 1) IS NULL) FROM generate_series(1, 3) AS n, generate_series(1, 100);
+SELECT pg_relation_size(relation) > 8192 AS had FROM unnest('{fx.accounts,fx.positions,fx.risk_limits,fx.risk_limit_state}'::regclass[]) AS relation;
+ALTER TABLE fx.accounts DROP COLUMN number, ADD COLUMN number numeric DEFAULT random();
+ALTER TABLE fx.positions DROP COLUMN number, ADD COLUMN number numeric DEFAULT random();
+ALTER TABLE fx.risk_limits DROP COLUMN number, ADD COLUMN number numeric DEFAULT random();
+ALTER TABLE fx.risk_limit_state DROP COLUMN number, ADD COLUMN number numeric DEFAULT random();
+SELECT pg_relation_size(relation) = 8192 AS has FROM unnest('{fx.accounts,fx.positions,fx.risk_limits,fx.risk_limit_state}'::regclass[]) AS relation;
+SELECT pg_temp.buy(n, 100000) FROM generate_series(1, 3) AS n;
+SELECT * FROM pg_temp.books();
 SELECT * FROM fx.verify_positions();
 ROLLBACK;
