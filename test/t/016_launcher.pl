@@ -23,7 +23,8 @@ $node->safe_psql('kept', q{
 	CREATE EXTENSION fxplatform CASCADE;
 	CREATE FUNCTION public.wait() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(3600); RETURN NEW; END';
 	CREATE TRIGGER wait BEFORE INSERT ON fx.maintenance_runs FOR EACH ROW EXECUTE FUNCTION public.wait()});
-$node->safe_psql('postgres', "CREATE DATABASE $_ TEMPLATE kept") foreach qw(dropped listed);
+$node->safe_psql('postgres', "CREATE DATABASE $_ TEMPLATE kept") foreach qw(dropped listed broken);
+$node->safe_psql('broken', q{CREATE OR REPLACE FUNCTION public.wait() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'nothing is recorded'; END$$});
 $node->safe_psql('postgres', 'CREATE DATABASE closed ALLOW_CONNECTIONS false');
 $node->safe_psql('postgres', q{CREATE DATABASE torn; UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'torn'});
 
@@ -81,6 +82,17 @@ $offset = -s $node->logfile;
 sql('DROP DATABASE dropped WITH (FORCE)');
 $node->wait_for_log(qr/database "dropped" cannot be maintained\n.*It does not exist\./, $offset);
 becomes("($workers) = 'kept listed'", 'a database is dropped with its worker');
+is(worker('kept'), $kept, 'the others have theirs');
+
+# an error that a worker cannot even record ends its round, and not those to come
+foreach my $round (1 .. 2)
+{
+	$offset = -s $node->logfile;
+	listed('kept, listed, broken') if $round == 1;
+	$node->wait_for_log(qr/ERROR:  nothing is recorded(?s:.*)ERROR:  nothing is recorded/, $offset);
+}
+$node->safe_psql('broken', 'DROP TRIGGER wait ON fx.maintenance_runs');
+ok($node->poll_query_until('broken', q{SELECT count(*) > 0 FROM fx.maintenance_runs WHERE outcome = 'ok' AND worker}), 'a round is tried again until its steps are recorded');
 is(worker('kept'), $kept, 'and all others have theirs');
 
 # a list of nobody, and a list that is none
