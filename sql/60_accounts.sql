@@ -10,8 +10,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
                WHEN jsonb_typeof(preferences -> 'accountCurrency') = 'string'
-                    AND upper(preferences ->> 'accountCurrency') ~ '^[A-Z0-9]{3,10}$'
-               THEN upper(preferences ->> 'accountCurrency')
+                    AND upper((preferences ->> 'accountCurrency') COLLATE "C") ~ '^[A-Z0-9]{3,10}$'
+               THEN upper((preferences ->> 'accountCurrency') COLLATE "C")
                ELSE 'USD'
            END
 $$;

@@ -9,7 +9,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    NEW.currency := upper(NEW.currency);
+    NEW.currency := upper(NEW.currency COLLATE "C");
 
     -- what the engine keeps is not for others to write
     IF TG_OP = 'INSERT' THEN

@@ -32,7 +32,7 @@ BEGIN
              GROUP BY c.trade_id
         ), traded AS (
             SELECT t.user_id,
-                   translate(upper(t.symbol), '/_-. ', '') AS symbol,
+                   translate(upper(translate(t.symbol, 'i', 'I')), '/_-. ', '') AS symbol,
                    t.type = 'buy' AS bought,
                    t.price,
                    t.closed_at IS NULL AS is_open,
@@ -246,7 +246,7 @@ BEGIN
            h.average_price, h.realized_pnl, h.open_trades, h.unpriced_trades, l.price, l.executed_at
       FROM fx.compute_positions(owner_id) AS h
       LEFT JOIN (SELECT DISTINCT ON (x.symbol) x.symbol, x.price, x.executed_at
-                   FROM (SELECT translate(upper(t.symbol), '/_-. ', '') AS symbol, t.price,
+                   FROM (SELECT translate(upper(translate(t.symbol, 'i', 'I')), '/_-. ', '') AS symbol, t.price,
                                 t.executed_at, t.created_at, t.id
                            FROM fx.trades t
                           WHERE t.user_id = owner_id AND t.status = 'executed' AND NOT t.is_backtest

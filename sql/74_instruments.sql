@@ -9,11 +9,12 @@ PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- one index; it is unique, so that a symbol as it is stored needs no second look
+    -- one index; it is unique, so that a symbol as it is stored needs no second look;
+    -- and in Turkish the capital of "i" is another letter than "I"
     RETURN (SELECT i.symbol
               FROM fx.instruments i
              WHERE translate(upper(i.symbol::text), '/_-. ', '')
-                   = translate(upper(instrument_symbol.symbol), '/_-. ', ''));
+                   = translate(upper(translate(instrument_symbol.symbol, 'i', 'I')), '/_-. ', ''));
 END
 $$;
 
@@ -58,7 +59,7 @@ BEGIN
       INTO known_instrument.known_symbol, known_instrument.quote_currency, known_instrument.pip_size
       FROM fx.instruments i
      WHERE translate(upper(i.symbol::text), '/_-. ', '')
-           = translate(upper(known_instrument.symbol), '/_-. ', '');
+           = translate(upper(translate(known_instrument.symbol, 'i', 'I')), '/_-. ', '');
     IF NOT FOUND THEN
         RAISE EXCEPTION 'instrument "%" does not exist', left(known_instrument.symbol, 64)
             USING ERRCODE = 'invalid_parameter_value',

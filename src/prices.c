@@ -151,7 +151,8 @@ fx_now(void)
 }
 
 /*
- * Symbols that differ in case and in separators mean the same instrument.
+ * Symbols that differ in case and in separators mean the same instrument, also
+ * in a Turkish database, where the capital of "i" is another letter than "I".
  * The buffer has FX_SYMBOL_SIZE bytes; a longer symbol has no instrument, and
  * fx.trades none.
  */
@@ -165,7 +166,13 @@ fx_normalize_symbol(const char *symbol, int len, char *normal)
 	{
 		if (IS_HIGHBIT_SET(symbol[i]))
 		{
-			upper = str_toupper(symbol, len, DEFAULT_COLLATION_OID);
+			char	   *dotted = pnstrdup(symbol, len);
+
+			for (char *c = dotted; *c != '\0'; c++)
+				if (*c == 'i')
+					*c = 'I';
+			upper = str_toupper(dotted, len, DEFAULT_COLLATION_OID);
+			pfree(dotted);
 			symbol = upper;
 			len = strlen(upper);
 			break;

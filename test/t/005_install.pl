@@ -63,6 +63,24 @@ $node->safe_psql('mixed', 'CREATE SCHEMA crypto; CREATE EXTENSION pgcrypto SCHEM
 is($node->safe_psql('mixed', q{SELECT count(*) FROM fx.migration_status WHERE state = 'applied'}), '18', 'with pgcrypto elsewhere and a schema that was there');
 is($node->safe_psql('mixed', 'SELECT count(*) FROM fx.mine'), '0', 'and what was in it');
 
+# where the capital of "i" is another letter than "I"
+SKIP:
+{
+	skip 'built without ICU', 2 if $node->safe_psql('postgres', q{SELECT count(*) FROM pg_collation WHERE collprovider = 'i'}) eq '0';
+	$node->safe_psql('postgres', q{CREATE DATABASE turkish TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C' LOCALE_PROVIDER icu ICU_LOCALE 'tr'});
+	is($node->safe_psql('turkish', q{
+		CREATE EXTENSION fxplatform CASCADE;
+		INSERT INTO fx.instruments (symbol, base_currency, quote_currency, pip_size, contract_size) VALUES ('USDINR', 'USD', 'INR', 0.0001, 100000);
+		INSERT INTO fx.users (id, email, username, password_hash, preferences)
+		VALUES ('00000000-0000-4000-8000-0000000000a1', 'a@example.com', 'a', 'x', '{"accountCurrency": "ils"}');
+		INSERT INTO fx.trades (user_id, symbol, type, order_type, quantity, price, status, executed_at)
+		SELECT '00000000-0000-4000-8000-0000000000a1', s, 'buy', 'market', 1, 80, 'executed', now() FROM unnest('{usd/inr,UsdInr,çi}'::text[]) s;
+		SELECT upper('i') <> 'I', fx.instrument_symbol('usdinr'), (SELECT currency FROM fx.accounts), (SELECT string_agg(symbol, ' ' ORDER BY symbol COLLATE "C") FROM fx.positions),
+			   (SELECT count(*) FROM fx.verify_positions())}), 't|USDINR|ILS|USDINR ÇI|0', 'a Turkish database');
+	is($node->safe_psql('turkish', q{SELECT fx.rebuild_risk_state('00000000-0000-4000-8000-0000000000a1') \g /dev/null
+		SELECT string_agg(symbol, ' ' ORDER BY symbol COLLATE "C") FROM fx.positions}), 'USDINR ÇI', 'and its books made again');
+}
+
 # functions, operators and tables named like ours, planted where they could be found first
 $node->safe_psql('postgres', 'CREATE DATABASE hostile');
 $node->safe_psql('hostile', q{
