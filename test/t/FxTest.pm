@@ -95,16 +95,14 @@ sub dump_of
 sub picture
 {
 	my ($node, $db) = @_;
-	my $tables = $node->safe_psql($db, q{
-		SELECT c.relname FROM pg_class c
+
+	return $node->safe_psql($db, q{
+		SELECT format('SELECT %L || count(*), md5(coalesce(string_agg(md5(t::text), '''' ORDER BY md5(t::text)), '''')) FROM fx.%I AS t',
+					  c.relname || ' ', c.relname)
+		  FROM pg_class c
 		 WHERE relnamespace = 'fx'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
 		   AND relname NOT IN ('migration', 'candle_partitions')
-		 ORDER BY relname COLLATE "C"});
-
-	return join "\n", map {
-		"$_ " . $node->safe_psql($db, qq{
-			SELECT count(*), md5(coalesce(string_agg(md5(t::text), '' ORDER BY md5(t::text)), '')) FROM fx.$_ t})
-	} split /\n/, $tables;
+		 ORDER BY relname COLLATE "C" \gexec});
 }
 
 # What attach scripts make: triggers, policies and indexes of the tables.
