@@ -47,6 +47,9 @@
 /* There are several copies of the text in memory at a time */
 #define PLAINTEXT_MAX		(64 * 1024 * 1024)
 
+/* What that becomes; a longer value was made by nobody */
+#define DATA_MAX			(IV_BYTES + PLAINTEXT_MAX + BLOCK_BYTES + MAC_BYTES)
+
 /* Functions of pgcrypto that were found; the names are constants */
 static struct
 {
@@ -221,6 +224,8 @@ decrypt_text(const text *value, const text *context)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("value is not encrypted"));
+	if (encoded_len > pg_b64_enc_len(DATA_MAX))
+		raise_not_authentic();
 
 	data = palloc(pg_b64_dec_len(encoded_len) + 1);
 	len = pg_b64_decode(VARDATA_ANY(value) + data_at, encoded_len, FX_B64_BYTES(data),

@@ -58,6 +58,8 @@ SELECT pg_temp.try(format('SELECT fx.decrypt(%L, %L)', v, 'ctx:3')) FROM value W
 SELECT count(*) AS bits, count(*) FILTER (WHERE pg_temp.try(format('SELECT fx.decrypt(%L, %L)', 'fx1:1:' || encode(set_bit(d, bit, 1 - get_bit(d, bit)), 'base64'), 'ctx:2')) ~ '^22000') AS refused
   FROM (SELECT decode(substr(v, 7), 'base64') AS d FROM value WHERE n = 2) AS s, generate_series(0, length(d) * 8 - 1) AS bit;
 SELECT DISTINCT pg_temp.try(format('SELECT fx.decrypt(%L, %L)', left(v, l), 'ctx:2')) FROM value, generate_series(7, 93) AS l WHERE n = 2;
+-- longer than any value
+SELECT pg_temp.try($$SELECT fx.decrypt('fx1:9:' || repeat('A', 90000000), 'x')$$);
 SELECT pg_temp.try($$SELECT fx.decrypt('secret', 'x')$$), pg_temp.try($$SELECT fx.decrypt('fx1:1:!!!!', 'x')$$);
 SELECT pg_temp.try(format('SELECT fx.decrypt(%L, %L)', replace(v, 'fx1:1:', 'fx1:2:'), 'ctx:2')) FROM value WHERE n = 2;
 SELECT pg_temp.write_keys('1:' || pg_temp.key(3)) IS NOT NULL AS another_key;
