@@ -342,6 +342,11 @@ function emit_changed_rights()
 		"     WHERE p.objsubid = 0\n" \
 		"       AND (p.classoid, p.objoid) IN (\n" \
 		"               SELECT t.class, t.object FROM jsonb_to_recordset(theirs) t (class oid, object oid));\n" \
+		"    -- a function that everybody may execute again is as one that was never revoked\n" \
+		"    DELETE FROM pg_init_privs p\n" \
+		"     USING pg_proc f\n" \
+		"     WHERE p.classoid = 'pg_proc'::regclass AND p.objoid = f.oid AND f.pronamespace = '@extschema@'::regnamespace\n" \
+		"       AND p.initprivs @> acldefault('f', f.proowner) AND p.initprivs <@ acldefault('f', f.proowner);\n" \
 		"END\n" \
 		"$$;")
 }

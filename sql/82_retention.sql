@@ -229,7 +229,7 @@ BEGIN
             rows := fx.estimated_rows(part.partition);
             RETURN NEXT;
         ELSIF longest IS NULL THEN
-            EXECUTE format('SELECT EXISTS (SELECT FROM %s)', fx.relation_name(part.partition)) INTO kept;
+            EXECUTE format('SELECT EXISTS (SELECT FROM %s)', part.partition) INTO kept;
             IF kept THEN
                 longest := least(part.lower, fx.retention_cutoff(part.keep, NULL));
             END IF;
