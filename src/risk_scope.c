@@ -35,8 +35,10 @@
 #define LIVE_TRADES \
 	" FROM fx.trades t" \
 	" WHERE t.user_id" EQ "$1 AND t.status" EQ "'executed' AND NOT t.is_backtest"
+/* as fx_normalize_symbol() writes it, in any locale */
 #define NORMAL_SYMBOL \
-	"pg_catalog.translate(pg_catalog.upper(t.symbol::pg_catalog.text), '/_-. ', '')"
+	"pg_catalog.translate(pg_catalog.upper(pg_catalog.translate(" \
+	"t.symbol::pg_catalog.text, 'i', 'I')), '/_-. ', '')"
 #define OF_SCOPE \
 	" AND ($3 IS NULL OR t.strategy_id" EQ "$3)" \
 	" AND ($4 IS NULL OR " NORMAL_SYMBOL EQ "$4)"

@@ -66,7 +66,7 @@ is($node->safe_psql('mixed', 'SELECT count(*) FROM fx.mine'), '0', 'and what was
 # where the capital of "i" is another letter than "I"
 SKIP:
 {
-	skip 'built without ICU', 2 if $node->safe_psql('postgres', q{SELECT count(*) FROM pg_collation WHERE collprovider = 'i'}) eq '0';
+	skip 'built without ICU', 3 if $node->safe_psql('postgres', q{SELECT count(*) FROM pg_collation WHERE collprovider = 'i'}) eq '0';
 	$node->safe_psql('postgres', q{CREATE DATABASE turkish TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C' LOCALE_PROVIDER icu ICU_LOCALE 'tr'});
 	is($node->safe_psql('turkish', q{
 		CREATE EXTENSION fxplatform CASCADE;
@@ -79,6 +79,13 @@ SKIP:
 			   (SELECT count(*) FROM fx.verify_positions())}), 't|USDINR|ILS|USDINR ÇI|0', 'a Turkish database');
 	is($node->safe_psql('turkish', q{SELECT fx.rebuild_risk_state('00000000-0000-4000-8000-0000000000a1') \g /dev/null
 		SELECT string_agg(symbol, ' ' ORDER BY symbol COLLATE "C") FROM fx.positions}), 'USDINR ÇI', 'and its books made again');
+	is($node->safe_psql('turkish', q{
+		INSERT INTO fx.strategies (id, user_id, name, type) VALUES ('00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-0000000000a1', 's', 'manual');
+		INSERT INTO fx.risk_limits (user_id, name, type, limit_type, limit_value, symbol, strategy_id)
+		VALUES ('00000000-0000-4000-8000-0000000000a1', 'l', 'max_open_trades', 'absolute', 5, 'USDINR', '00000000-0000-4000-8000-0000000000b1');
+		INSERT INTO fx.trades (user_id, strategy_id, symbol, type, order_type, quantity, price, status, executed_at)
+		VALUES ('00000000-0000-4000-8000-0000000000a1', '00000000-0000-4000-8000-0000000000b1', 'usd/inr', 'buy', 'market', 1, 80, 'executed', now());
+		SELECT trim_scale(current_value) FROM fx.risk_limits}), '1', 'and its limits of a strategy');
 }
 
 # functions, operators and tables named like ours, planted where they could be found first
