@@ -1,5 +1,5 @@
 --
--- P&L of a user is read by the index of his executed trades, whatever the
+-- P&L of a user is read by an index that leads to his trades, whatever the
 -- statistics say of users and times
 --
 BEGIN;
@@ -25,7 +25,11 @@ $$;
 CREATE FUNCTION pg_temp.scans() RETURNS TABLE (name text, scans bigint) LANGUAGE sql AS $$
     SELECT 'the table', pg_stat_get_xact_numscans('fx.trades'::regclass)
     UNION ALL
-    SELECT i.indexrelid::regclass::text, pg_stat_get_xact_numscans(i.indexrelid) FROM pg_index AS i WHERE i.indrelid = 'fx.trades'::regclass
+    SELECT CASE a.attname WHEN 'user_id' THEN 'an index by user' ELSE i.indexrelid::regclass::text END, sum(pg_stat_get_xact_numscans(i.indexrelid))::bigint
+      FROM pg_index AS i
+      LEFT JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+     WHERE i.indrelid = 'fx.trades'::regclass
+     GROUP BY 1
 $$;
 CREATE FUNCTION pg_temp.scanned(usr integer, since timestamptz, until timestamptz) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE

@@ -11,7 +11,9 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
+# the superuser has a name of his own, whoever runs this
+$ENV{PGUSER} = 'postgres';
+$node->init(extra => [ '-U', 'postgres' ]);
 my $keys = $node->basedir . '/keys';
 umask 0077;
 append_to_file($keys, '1:' . 'QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU=' . "\n");
