@@ -2,8 +2,8 @@
 # was acknowledged is lost, nothing appears that was not attempted, and books,
 # roll-ups and the audit trail agree.
 #
-# FXPLATFORM_CRASH_ROUNDS is the number of rounds, 20 by default, which take a
-# minute.  FXPLATFORM_CRASH_SEED repeats the moments and the ways of a run, as
+# FXPLATFORM_CRASH_ROUNDS is the number of rounds, 20 by default, which take one
+# minute or two.  FXPLATFORM_CRASH_SEED repeats the moments and the ways of a run, as
 # far as time allows.
 #
 # fsync is off, as in every test: SIGKILL does not take what the system has been
@@ -65,17 +65,36 @@ sub strike
 
 	if ($victims{$way})
 	{
-		# a worker is there for as long as a round takes
-		my ($deadline, @found) = (time + 10);
-		do { @found = pids($victims{$way}) } until @found || time > $deadline;
-		ok(scalar(@found), "there is a $way to kill");
-		kill('KILL', $found[ rand @found ]) if @found;
+		# a worker is there for as long as a round takes, and may end before it is hit
+		my ($deadline, $hit) = (time + 60, 0);
+		until ($hit || time > $deadline)
+		{
+			my $seen = -s $node->logfile;
+			my @found = pids($victims{$way});
+
+			$hit = @found && kill('KILL', $found[ rand @found ]) && noticed($seen);
+		}
+		ok($hit, "a $way is killed");
 		return 0;
 	}
 	my @children = pids('true');
 	$node->kill9;
 	kill('KILL', @children) if $way ne 'postmaster';
 	$node->{children} = \@children;
+	return 1;
+}
+
+# Did the postmaster miss a process, by its log from there?
+sub noticed
+{
+	my ($from) = @_;
+	my $deadline = time + 5;
+
+	until (slurp_file($node->logfile, $from) =~ /terminated by signal 9/)
+	{
+		return 0 if time > $deadline;
+		sleep(0.02);
+	}
 	return 1;
 }
 
