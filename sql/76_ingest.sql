@@ -15,6 +15,18 @@ CREATE TYPE candle AS (
 COMMENT ON TYPE candle
     IS 'a candle as it comes from outside, for fx.ingest_candles; timestamp is when it opens; a volume of NULL is 0';
 
+CREATE FUNCTION forget_partitions(parent regclass)
+RETURNS void
+LANGUAGE C
+VOLATILE
+STRICT
+AS 'MODULE_PATHNAME', 'fx_forget_partitions';
+
+REVOKE ALL ON FUNCTION forget_partitions(regclass) FROM PUBLIC;
+
+COMMENT ON FUNCTION forget_partitions(regclass)
+    IS 'makes this session read anew which partitions a table has; after a wait for another session that made one; NULL and no relation do nothing';
+
 -- Months are the owner's to make.  Whoever may write candles may have made
 -- those that candles can lie in, and no others.
 CREATE FUNCTION make_candle_months(months date[])
@@ -36,6 +48,7 @@ BEGIN
         END IF;
         made := made + fx.create_market_data_partitions(month, month + 1);
     END LOOP;
+    PERFORM fx.forget_partitions('fx.market_data');
     RETURN made;
 END
 $$;

@@ -35,6 +35,7 @@
 #include "utils/lsyscache.h"
 #include "utils/partcache.h"
 #include "utils/rel.h"
+#include "utils/relcache.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 #include "utils/typcache.h"
@@ -113,6 +114,7 @@ static const char *const queries[] = {
 PG_FUNCTION_INFO_V1(fx_ingest_candles);
 PG_FUNCTION_INFO_V1(fx_ingest_candles_of_json);
 PG_FUNCTION_INFO_V1(fx_has_partition);
+PG_FUNCTION_INFO_V1(fx_forget_partitions);
 
 static void read_values(ArrayType *array, Batch *batch);
 static void read_json(Jsonb *json, Batch *batch);
@@ -194,6 +196,21 @@ fx_has_partition(PG_FUNCTION_ARGS)
 	result = partition_exists(parent, PG_GETARG_TIMESTAMPTZ(1));
 	table_close(parent, AccessShareLock);
 	PG_RETURN_BOOL(result);
+}
+
+/*
+ * forget_partitions(parent regclass) returns void
+ *
+ * ATTACH PARTITION waits for nobody who writes to the table.  Its message that
+ * the table has changed can come while a session works out what partitions
+ * there are: what there was before is then kept, and rows of the new month are
+ * refused, until the table changes again.
+ */
+Datum
+fx_forget_partitions(PG_FUNCTION_ARGS)
+{
+	RelationCacheInvalidateEntry(PG_GETARG_OID(0));
+	PG_RETURN_VOID();
 }
 
 static void

@@ -78,7 +78,7 @@ SELECT results_eq(
              ('drop_expired_partition'), ('enable_audit'), ('enable_two_factor'), ('encrypt'),
              ('encrypt_value'), ('end_access'), ('erase_user'), ('estimated_rows'), ('expire_batch'),
              ('export_audit'), ('fail_backtest'), ('find_login'), ('follow_preferences'),
-             ('forget_noted_changes'), ('forget_prices'), ('forgive_attempts'), ('forgive_sign_in'),
+             ('forget_noted_changes'), ('forget_partitions'), ('forget_prices'), ('forgive_attempts'), ('forgive_sign_in'),
              ('guard_account'), ('guard_trade'), ('hash_is_weak'), ('hash_password'), ('health'),
              ('health_notes'), ('health_report'), ('ingest_candles'), ('ingest_candles'), ('ingest_candles'),
              ('is_maintained_database'), ('issue_api_key'), ('keep_candle_revision'), ('know_empty_partitions'),

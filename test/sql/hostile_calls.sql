@@ -21,6 +21,7 @@ SELECT fx.has_partition(0, now());
 SELECT fx.has_partition(4294967295, now());
 SELECT fx.has_partition('fx.trades_pkey', now());
 SELECT fx.has_partition('fx.trades', now());
+SELECT fx.forget_partitions(relation) FROM unnest('{0,4294967295,fx.trades,fx.market_data,fx.trades_pkey,NULL}'::regclass[]) AS relation;
 \set VERBOSITY terse
 SELECT fx.has_partition(0, now());
 
