@@ -143,12 +143,8 @@ DECLARE
     candle record;
     written timestamptz;
 BEGIN
-    IF staging IS NULL THEN
-        RAISE EXCEPTION 'argument "%" must not be null', 'staging'
-            USING ERRCODE = 'null_value_not_allowed';
-    END IF;
-    table_name := fx.relation_name(staging);
     fields := fx.staging_columns(staging);
+    table_name := fx.relation_name(staging);
 
     SELECT c.relkind INTO kind FROM pg_class c WHERE c.oid = staging;
     IF kind = 'r' THEN
