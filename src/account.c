@@ -71,7 +71,7 @@ fx_account_lock(const pg_uuid_t *user_id)
 		{
 			CHECK_FOR_INTERRUPTS();
 			if (i == OPENINGS)
-				fx_raise_suppressed(RelationGetRelationName(accounts));
+				fx_raise_suppressed(RelationGetRelationName(accounts), "an insertion");
 			fx_account_create(user_id);
 		}
 	}
@@ -478,7 +478,7 @@ insert_position(const FxAccount *account, Relation positions, FxPosition *positi
 	if (SPI_execute_plan(plan, row.values, nulls, false, 0) != SPI_OK_INSERT_RETURNING)
 		elog(ERROR, "could not insert a position");
 	if (SPI_processed != 1)
-		fx_raise_suppressed(RelationGetRelationName(positions));
+		fx_raise_suppressed(RelationGetRelationName(positions), "an insertion");
 	position->tid = *(ItemPointer) DatumGetPointer(SPI_getbinval(SPI_tuptable->vals[0],
 																 SPI_tuptable->tupdesc, 1,
 																 &isnull));

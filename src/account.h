@@ -216,6 +216,6 @@ extern bool fx_row_lock(struct RelationData *rel, ItemPointer tid, struct TupleT
 extern void fx_row_fetch(struct RelationData *rel, ItemPointer tid, struct TupleTableSlot *slot);
 extern void fx_row_update(struct RelationData *rel, struct TupleTableSlot *slot,
 						  const Datum *values, const bool *nulls, const bool *replace);
-pg_noreturn extern void fx_raise_suppressed(const char *table);
+pg_noreturn extern void fx_raise_suppressed(const char *table, const char *what);
 
 #endif							/* FX_ACCOUNT_H */

@@ -25,6 +25,7 @@
 #include "account.h"
 #include "account_rows.h"
 #include "compat.h"
+#include "fxplatform.h"
 #include "kept_plan.h"
 #include "risk.h"
 
@@ -247,11 +248,7 @@ get_column(TriggerData *trigdata, HeapTuple tuple, const char *name, Oid type, b
 	int			attnum = SPI_fnumber(tupdesc, name);
 
 	if (attnum <= 0 || TupleDescAttr(tupdesc, attnum - 1)->atttypid != type)
-		ereport(ERROR,
-				errcode(ERRCODE_DATATYPE_MISMATCH),
-				errmsg("table \"%s\" has no column \"%s\" of type %s",
-					   RelationGetRelationName(trigdata->tg_relation), name,
-					   format_type_be(type)));
+		fx_raise_no_column(trigdata->tg_relation, name, type);
 	return heap_getattr(tuple, attnum, tupdesc, isnull);
 }
 

@@ -24,6 +24,7 @@
 #include "utils/timestamp.h"
 
 #include "account_rows.h"
+#include "fxplatform.h"
 #include "relcache.h"
 #include "wide.h"
 
@@ -185,11 +186,7 @@ find_facts(FxBook book, Relation rel)
 		int			attnum = SPI_fnumber(tupdesc, column->name);
 
 		if (attnum <= 0 || TupleDescAttr(tupdesc, attnum - 1)->atttypid != column->type)
-			ereport(ERROR,
-					errcode(ERRCODE_DATATYPE_MISMATCH),
-					errmsg("table \"%s\" has no column \"%s\" of type %s",
-						   RelationGetRelationName(rel), column->name,
-						   format_type_be(column->type)));
+			fx_raise_no_column(rel, column->name, column->type);
 		found->attnums[i] = attnum;
 	}
 

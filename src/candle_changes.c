@@ -178,11 +178,7 @@ find_column(TupleDesc tupdesc, Relation rel, const char *name, bool is_time)
 	Oid			type = attnum > 0 ? TupleDescAttr(tupdesc, attnum - 1)->atttypid : InvalidOid;
 
 	if (is_time ? type != TIMESTAMPTZOID : (type != VARCHAROID && type != TEXTOID))
-		ereport(ERROR,
-				errcode(ERRCODE_DATATYPE_MISMATCH),
-				errmsg("table \"%s\" has no column \"%s\" of type %s",
-					   RelationGetRelationName(rel), name,
-					   is_time ? "timestamp with time zone" : "character varying"));
+		fx_raise_no_column(rel, name, is_time ? TIMESTAMPTZOID : VARCHAROID);
 	return attnum;
 }
 

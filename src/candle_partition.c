@@ -32,6 +32,7 @@
 #include "candle_partition.h"
 #include "compat.h"
 #include "fixed.h"
+#include "fxplatform.h"
 #include "relcache.h"
 
 static const struct
@@ -401,11 +402,7 @@ find_facts(Relation heap)
 
 		/* widths differ, types do not */
 		if (attnum == InvalidAttrNumber || get_atttype(relid, attnum) != columns[column].type)
-			ereport(ERROR,
-					errcode(ERRCODE_DATATYPE_MISMATCH),
-					errmsg("table \"%s\" has no column \"%s\" of type %s",
-						   RelationGetRelationName(heap), columns[column].name,
-						   format_type_be(columns[column].type)));
+			fx_raise_no_column(heap, columns[column].name, columns[column].type);
 		fresh.attnums[column] = attnum;
 	}
 	fresh.index = find_index(heap, fresh.attnums);

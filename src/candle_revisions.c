@@ -127,13 +127,8 @@ find_columns(Relation rel)
 		Oid			type = attnum > 0 ? TupleDescAttr(tupdesc, attnum - 1)->atttypid : InvalidOid;
 
 		if (type != kept[i].type && type != kept[i].also)
-			ereport(ERROR,
-					errcode(ERRCODE_DATATYPE_MISMATCH),
-					errmsg("table \"%s\" has no column \"%s\" of type %s",
-						   RelationGetRelationName(rel), kept[i].name,
-						   kept[i].type == TEXTOID ? "character varying" :
-						   kept[i].type == TIMESTAMPTZOID ? "timestamp with time zone" :
-						   kept[i].type == INT8OID ? "bigint" : "numeric"));
+			fx_raise_no_column(rel, kept[i].name,
+							   kept[i].type == TEXTOID ? VARCHAROID : kept[i].type);
 		columns.attnums[i] = attnum;
 	}
 	columns.relid = RelationGetRelid(rel);

@@ -18,6 +18,7 @@
 #include "account.h"
 #include "account_rows.h"
 #include "compat.h"
+#include "fxplatform.h"
 #include "kept_plan.h"
 #include "risk.h"
 
@@ -86,11 +87,7 @@ get_column(TriggerData *trigdata, const char *name, Oid type)
 	if (attnum > 0 && TupleDescAttr(tupdesc, attnum - 1)->atttypid == type)
 		value = heap_getattr(trigdata->tg_trigtuple, attnum, tupdesc, &isnull);
 	if (isnull)
-		ereport(ERROR,
-				errcode(ERRCODE_DATATYPE_MISMATCH),
-				errmsg("table \"%s\" has no column \"%s\" of type %s",
-					   RelationGetRelationName(trigdata->tg_relation), name,
-					   format_type_be(type)));
+		fx_raise_no_column(trigdata->tg_relation, name, type);
 	return value;
 }
 

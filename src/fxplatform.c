@@ -12,6 +12,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
@@ -113,4 +114,16 @@ fx_qualified_name(Oid namespace, const char *name)
 	}
 	PG_END_TRY();
 	return qualified;
+}
+
+/*
+ * Owners may alter their tables.
+ */
+void
+fx_raise_no_column(Relation rel, const char *name, Oid type)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_DATATYPE_MISMATCH),
+			errmsg("table \"%s\" has no column \"%s\" of type %s",
+				   RelationGetRelationName(rel), name, format_type_be(type)));
 }

@@ -31,4 +31,7 @@ pg_noreturn extern void fx_raise_version(const char *type, long version);
 extern Oid	fx_require_table(const char *name);
 extern char *fx_qualified_name(Oid namespace, const char *name);
 
+struct RelationData;
+pg_noreturn extern void fx_raise_no_column(struct RelationData *rel, const char *name, Oid type);
+
 #endif							/* FXPLATFORM_H */

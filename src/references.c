@@ -22,6 +22,7 @@
 #include "utils/rel.h"
 
 #include "compat.h"
+#include "fxplatform.h"
 #include "kept_plan.h"
 
 #define GUARD_NAME			"guard_references"
@@ -114,10 +115,7 @@ find_column(Relation rel, const char *name)
 	int			attnum = SPI_fnumber(RelationGetDescr(rel), name);
 
 	if (attnum <= 0 || TupleDescAttr(RelationGetDescr(rel), attnum - 1)->atttypid != UUIDOID)
-		ereport(ERROR,
-				errcode(ERRCODE_DATATYPE_MISMATCH),
-				errmsg("table \"%s\" has no column \"%s\" of type %s",
-					   RelationGetRelationName(rel), name, "uuid"));
+		fx_raise_no_column(rel, name, UUIDOID);
 	return attnum;
 }
 

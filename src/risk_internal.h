@@ -152,8 +152,8 @@ typedef struct FxLimitColumn
 extern struct RelationData *fx_limit_open(int lockmode);
 extern void fx_limit_read_all(FxRisk *risk);
 extern void fx_limit_write(struct RelationData *rel, struct TupleTableSlot *slot, FxLimit *limit);
-extern void fx_limit_find_columns(struct RelationData *rel, const char *table,
-								  const FxLimitColumn *wanted, AttrNumber *attnums, int count);
+extern void fx_limit_find_columns(struct RelationData *rel, const FxLimitColumn *wanted,
+								  AttrNumber *attnums, int count);
 extern bool fx_limit_can_use_index(struct RelationData *rel, Oid index, AttrNumber user_id);
 
 /* risk_states.c */

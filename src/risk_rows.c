@@ -322,7 +322,7 @@ find_layout(Relation rel)
 	}
 
 	layout.relid = InvalidOid;
-	fx_limit_find_columns(rel, TABLE_NAME, columns, layout.attnum, LIMIT_COLUMNS);
+	fx_limit_find_columns(rel, columns, layout.attnum, LIMIT_COLUMNS);
 	if (!fx_limit_can_use_index(rel, index, layout.attnum[COL_USER_ID]))
 		index = InvalidOid;
 	layout.index = index;
@@ -333,8 +333,7 @@ find_layout(Relation rel)
  * Columns of text may be of either type that holds it.
  */
 void
-fx_limit_find_columns(Relation rel, const char *table, const FxLimitColumn *wanted,
-					  AttrNumber *attnums, int count)
+fx_limit_find_columns(Relation rel, const FxLimitColumn *wanted, AttrNumber *attnums, int count)
 {
 	for (int i = 0; i < count; i++)
 	{
@@ -345,16 +344,12 @@ fx_limit_find_columns(Relation rel, const char *table, const FxLimitColumn *want
 			ereport(ERROR,
 					errcode(ERRCODE_UNDEFINED_COLUMN),
 					errmsg("column \"%s\" of relation \"fx.%s\" does not exist", wanted[i].name,
-						   table),
+						   RelationGetRelationName(rel)),
 					errhint("SELECT * FROM fx.migrate() brings the tables up to date."));
 
 		type = TupleDescAttr(RelationGetDescr(rel), attnums[i] - 1)->atttypid;
 		if (type != wanted[i].type && !(type == TEXTOID && wanted[i].type == VARCHAROID))
-			ereport(ERROR,
-					errcode(ERRCODE_DATATYPE_MISMATCH),
-					errmsg("table \"%s\" has no column \"%s\" of type %s",
-						   RelationGetRelationName(rel), wanted[i].name,
-						   format_type_be(wanted[i].type)));
+			fx_raise_no_column(rel, wanted[i].name, wanted[i].type);
 	}
 }
 

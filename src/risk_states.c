@@ -254,7 +254,7 @@ find_layout(Relation rel)
 	}
 
 	layout.relid = InvalidOid;
-	fx_limit_find_columns(rel, TABLE_NAME, columns, layout.attnum, STATE_COLUMNS);
+	fx_limit_find_columns(rel, columns, layout.attnum, STATE_COLUMNS);
 	layout.index = fx_primary_key_index(rel, false);
 	if (!fx_limit_can_use_index(rel, layout.index, layout.attnum[COL_USER_ID]))
 		layout.index = InvalidOid;
@@ -416,7 +416,7 @@ insert_row(const FxRisk *risk, FxLimit *limit, Datum *values, const bool *nulls)
 	if (SPI_execute_plan(plan, values, spi_nulls, false, 0) != SPI_OK_INSERT_RETURNING)
 		elog(ERROR, "could not insert the state of a risk limit");
 	if (SPI_processed != 1)
-		fx_raise_suppressed(TABLE_NAME);
+		fx_raise_suppressed(TABLE_NAME, "an insertion");
 	limit->state_tid = *(ItemPointer) DatumGetPointer(SPI_getbinval(SPI_tuptable->vals[0],
 																	SPI_tuptable->tupdesc, 1,
 																	&isnull));

@@ -227,14 +227,14 @@ raise_nested_write(Relation rel)
 }
 
 /*
- * For rows that are inserted by the executor, where triggers have a say.
+ * For "an insertion" or "an update" by the executor, where triggers have a say.
  */
 void
-fx_raise_suppressed(const char *table)
+fx_raise_suppressed(const char *table, const char *what)
 {
 	ereport(ERROR,
 			errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
-			errmsg("a trigger of table \"%s\" suppressed an insertion of the risk engine", table));
+			errmsg("a trigger of table \"%s\" suppressed %s of the risk engine", table, what));
 }
 
 /*

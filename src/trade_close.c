@@ -477,9 +477,6 @@ update_trade(const FxTradeWork *work, const FxBooks *books, const FxTrade *trade
 		elog(ERROR, "could not update a trade");
 	fx_trade_write_end();
 	if (SPI_processed != 1)
-		ereport(ERROR,
-				errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
-				errmsg("a trigger of table \"%s\" suppressed an update of the risk engine",
-					   RelationGetRelationName(work->trades)));
+		fx_raise_suppressed(RelationGetRelationName(work->trades), "an update");
 	SPI_finish();
 }

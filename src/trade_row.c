@@ -19,6 +19,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "fxplatform.h"
 #include "relcache.h"
 #include "trades.h"
 
@@ -95,11 +96,7 @@ find_columns(Relation rel)
 		int			attnum = SPI_fnumber(tupdesc, trade_columns[i].name);
 
 		if (attnum <= 0 || TupleDescAttr(tupdesc, attnum - 1)->atttypid != trade_columns[i].type)
-			ereport(ERROR,
-					errcode(ERRCODE_DATATYPE_MISMATCH),
-					errmsg("table \"%s\" has no column \"%s\" of type %s",
-						   RelationGetRelationName(rel), trade_columns[i].name,
-						   format_type_be(trade_columns[i].type)));
+			fx_raise_no_column(rel, trade_columns[i].name, trade_columns[i].type);
 		columns.attnum[i] = attnum;
 		columns.last = Max(columns.last, attnum);
 	}

@@ -336,7 +336,7 @@ write_closures(FxTradeWork *work)
 		if (execute(plan, columns, INSERT_COLUMNS, nrows) != SPI_OK_INSERT)
 			elog(ERROR, "could not insert closures");
 		if (SPI_processed != nrows)
-			fx_raise_suppressed("closures");
+			fx_raise_suppressed("closures", "an insertion");
 	}
 	SPI_finish();
 	work->nclosures = 0;
@@ -388,10 +388,7 @@ write_trades(FxTradeWork *work)
 			elog(ERROR, "could not update trades");
 		fx_trade_write_end();
 		if (SPI_processed != nrows)
-			ereport(ERROR,
-					errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
-					errmsg("a trigger of table \"%s\" suppressed an update of the risk engine",
-						   RelationGetRelationName(work->trades)));
+			fx_raise_suppressed(RelationGetRelationName(work->trades), "an update");
 	}
 	SPI_finish();
 }

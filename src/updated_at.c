@@ -21,6 +21,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "fxplatform.h"
 
 PG_FUNCTION_INFO_V1(fx_update_updated_at_column);
 
@@ -62,11 +63,7 @@ fx_update_updated_at_column(PG_FUNCTION_ARGS)
 	attnum = SPI_fnumber(RelationGetDescr(rel), "updated_at");
 	if (attnum <= 0 ||
 		TupleDescAttr(RelationGetDescr(rel), attnum - 1)->atttypid != TIMESTAMPTZOID)
-		ereport(ERROR,
-				errcode(ERRCODE_DATATYPE_MISMATCH),
-				errmsg("table \"%s\" has no column \"%s\" of type %s",
-					   RelationGetRelationName(rel), "updated_at",
-					   "timestamp with time zone"));
+		fx_raise_no_column(rel, "updated_at", TIMESTAMPTZOID);
 
 	if (!row_changed(RelationGetDescr(rel), trigdata->tg_trigtuple, newtup))
 		return PointerGetDatum(newtup);
